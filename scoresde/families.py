@@ -1,0 +1,67 @@
+"""Families: a visible dict of members, found by name, open to other packages.
+
+A family is one plain dict in the package that owns it. A third party adds a member by an entry
+point in the group ``scoresde.<plural>``; those groups are read only when a name is unknown or all
+names are asked for, so that nothing foreign is imported on the way to a known member.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+
+from scoresde.errors import UnknownNameError
+
+
+@dataclass(frozen=True)
+class Family:
+    """Members of one kind, by name."""
+
+    noun: str  # "sampler"; its plural names the entry-point group: scoresde.samplers
+    members: dict[str, type] = field(default_factory=dict)
+
+    @property
+    def plural(self) -> str:
+        return self.noun[:-1] + "ies" if self.noun.endswith("y") else self.noun + "s"
+
+    @property
+    def group(self) -> str:
+        return f"scoresde.{self.plural.replace(' ', '_')}"
+
+    def _plugins(self) -> dict:
+        return {point.name: point for point in entry_points(group=self.group)}
+
+    def names(self) -> list[str]:
+        """Every name, the package's own first, then those of installed plug-ins."""
+        return [*self.members, *sorted(self._plugins().keys() - self.members.keys())]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.members or name in self._plugins()
+
+    def __getitem__(self, name: str) -> type:
+        """The member of that name; raises `UnknownNameError` with the nearest names."""
+        if name in self.members:
+            return self.members[name]
+        plugins = self._plugins()
+        if name in plugins:
+            return plugins[name].load()
+        raise UnknownNameError(unknown(self.noun, name, [*self.members, *sorted(plugins)]))
+
+    def name_of(self, member: object) -> str:
+        """The name under which a member (a class or an instance of it) is listed."""
+        cls = member if isinstance(member, type) else type(member)
+        for name in self.members:
+            if self.members[name] is cls:
+                return name
+        for name, point in self._plugins().items():
+            if point.load() is cls:
+                return name
+        return cls.__name__
+
+
+def unknown(noun: str, name: str, known: list[str]) -> str:
+    """'unknown sampler 'dpmp-2m'; known: …. Did you mean 'dpmpp-2m'?'"""
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown {noun} {name!r}; known: {', '.join(known)}.{hint}"

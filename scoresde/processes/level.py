@@ -1,0 +1,95 @@
+"""A noise level: everything a formula may ask about one instant of a process, computed once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+Scalar = TypeVar("Scalar", float, torch.Tensor)
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseLevel:
+    r"""One instant of q(z_t | x) = N(alpha x, sigma^2 I).
+
+    The fields are Python floats along a sampling grid (float64 on the host) and tensors of shape
+    ``(batch, 1, ..., 1)`` in a loss. The rates are d/dt; they are ``nan`` where a level was made
+    from (alpha, sigma) alone and belongs to no process.
+    """
+
+    t: float | torch.Tensor
+    alpha: float | torch.Tensor
+    sigma: float | torch.Tensor
+    alpha_rate: float | torch.Tensor = math.nan
+    sigma_rate: float | torch.Tensor = math.nan
+
+    @property
+    def log_snr(self):
+        """log(alpha^2 / sigma^2); DPM-Solver's lambda is half of it. Infinite at either end."""
+        if isinstance(self.alpha, torch.Tensor):
+            return 2.0 * (self.alpha.log() - self.sigma.log())
+        if self.sigma == 0.0:
+            return math.inf
+        return -math.inf if self.alpha == 0.0 else 2.0 * math.log(self.alpha / self.sigma)
+
+    @property
+    def scale(self):
+        """sqrt(alpha^2 + sigma^2): the standard deviation of z_t for data of unit variance."""
+        if isinstance(self.alpha, torch.Tensor):
+            return torch.hypot(self.alpha, self.sigma)
+        return math.hypot(self.alpha, self.sigma)
+
+    @property
+    def phi(self):
+        """atan2(sigma, alpha) in [0, pi/2], regular at both ends of every process."""
+        if isinstance(self.alpha, torch.Tensor):
+            return torch.atan2(self.sigma, self.alpha)
+        return math.atan2(self.sigma, self.alpha)
+
+    @property
+    def noise_ratio(self):
+        """sigma / alpha, the noise level of z_t / alpha_t (EDM's sigma); infinite at alpha = 0."""
+        if isinstance(self.alpha, torch.Tensor):
+            return self.sigma / self.alpha
+        return math.inf if self.alpha == 0.0 else self.sigma / self.alpha
+
+    @property
+    def drift(self):
+        """f = d log alpha / dt of the SDE dz = f z dt + g dw; -inf where alpha = 0."""
+        if not isinstance(self.alpha, torch.Tensor) and self.alpha == 0.0:
+            return -math.inf
+        return self.alpha_rate / self.alpha
+
+    @property
+    def diffusion_squared(self):
+        """g^2 = d sigma^2 / dt - 2 f sigma^2."""
+        return 2.0 * self.sigma * (self.sigma_rate - self.drift * self.sigma)
+
+    @property
+    def snr_rate(self):
+        """d SNR / dt = 2 (alpha / sigma^2)(alpha' - alpha sigma' / sigma) < 0."""
+        ratio = self.alpha / self.sigma
+        return 2.0 * ratio / self.sigma * (self.alpha_rate - ratio * self.sigma_rate)
+
+    @classmethod
+    def at_phi(cls, phi: float) -> NoiseLevel:
+        """The normalised level (cos phi, sin phi) that belongs to no process."""
+        return cls(t=math.nan, alpha=math.cos(phi), sigma=math.sin(phi))
+
+
+CLEAN = NoiseLevel(t=0.0, alpha=1.0, sigma=0.0)
+"""The data itself: alpha = 1, sigma = 0."""
+
+
+def posterior_variance(t: NoiseLevel, s: NoiseLevel) -> tuple[float, float]:
+    r"""Variances of a step between the levels t and s < t: (sigma^2_{t|s}, sigma^2_Q).
+
+    sigma^2_{t|s} = sigma_t^2 - (alpha_t/alpha_s)^2 sigma_s^2 = -sigma_t^2 expm1(log_snr_t -
+    log_snr_s), sigma^2_Q = sigma^2_{t|s} sigma_s^2 / sigma_t^2.  The expm1 form does not cancel
+    as s -> t.
+    """
+    forward = -(t.sigma**2) * math.expm1(t.log_snr - s.log_snr) if s.sigma > 0 else t.sigma**2
+    return forward, forward * (s.sigma / t.sigma) ** 2

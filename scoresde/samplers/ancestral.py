@@ -1,0 +1,45 @@
+"""The ancestral sampler of DDPM."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from scoresde.errors import OptionError
+from scoresde.families import unknown
+from scoresde.processes.level import posterior_variance
+from scoresde.samplers.base import GridSampler
+
+VARIANCES = ("posterior", "forward")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ancestral(GridSampler):
+    r"""x_s = (alpha_{t|s} sigma_s^2/sigma_t^2) x + (alpha_s sigma^2_{t|s}/sigma_t^2) x0 + d z.
+
+    The exact posterior q(z_s | z_t, x) with x0 in place of x. d^2 is `posterior`, sigma^2_Q =
+    sigma^2_{t|s} sigma_s^2/sigma_t^2 (DDPM's beta tilde), or `forward`, sigma^2_{t|s} (DDPM's
+    beta); no noise is added on the step to the data. On a subset of the chain's instants these
+    are the respaced variances of Nichol & Dhariwal 2021, sec. 4. Weak order 1, one evaluation a
+    step. (Ho, Jain & Abbeel 2020, Denoising diffusion probabilistic models, eq. 6-7 and algorithm
+    2.)
+    """
+
+    variance: str = "posterior"
+
+    weak_order = 1
+    stochastic = True
+
+    def __post_init__(self) -> None:
+        if self.variance not in VARIANCES:
+            raise OptionError(unknown("variance of ancestral", self.variance, list(VARIANCES)))
+
+    def step(self, tape, x, t, s, memory):
+        forward, posterior = posterior_variance(t, s)
+        d2 = posterior if self.variance == "posterior" else forward
+        if s.sigma == 0.0:
+            d2 = 0.0
+        x0 = tape.evaluate(x, t, "x0")
+        z = tape.normal()
+        keep = t.alpha / s.alpha * (s.sigma / t.sigma) ** 2
+        return keep * x + s.alpha * forward / t.sigma**2 * x0 + math.sqrt(d2) * z, None

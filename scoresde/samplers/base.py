@@ -1,0 +1,156 @@
+"""The interface of a sampler, and the one call that runs any of them."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from scoresde.errors import DataError, OptionError
+from scoresde.kernels import Noise, Purpose
+from scoresde.processes import NoiseLevel
+from scoresde.result import Result
+from scoresde.samplers.execute import execute
+from scoresde.samplers.plan import STATE, Evaluate, Move, Plan, Program, Tape, Term
+from scoresde.score import ScoreModel
+
+NoiseSource = Callable[[int, int, Tensor, tuple[int, ...]], Tensor]
+
+
+class Sampler(ABC):
+    """Carries states from the first level of a grid to the last.
+
+    Declared, and measured by `scoresde verify`; None where it has no meaning:
+    `order` of the flow's error with an accurate start, `order_cold` with the sampler's own start,
+    `weak_order` of the moments, `strong_order` of the paths, `stochastic`, `evaluations` a step.
+    """
+
+    order: int | None = None
+    order_cold: int | None = None
+    weak_order: int | None = None
+    strong_order: float | None = None
+    stochastic: bool = False
+    evaluations: int = 1
+
+    @abstractmethod
+    def run(
+        self,
+        model: ScoreModel,
+        levels: Sequence[NoiseLevel],
+        x: Tensor,
+        noise: NoiseSource,
+        ids: Tensor,
+        trajectory: bool = False,
+    ) -> Result:
+        """Carry x (batch, *event) at levels[0] to levels[-1]."""
+
+
+class GridSampler(Sampler):
+    """A sampler that makes the same moves for every state: it has a plan.
+
+    A member writes `step`; one that also moves upwards or in place overrides `moves`.
+    """
+
+    @abstractmethod
+    def step(self, tape: Tape, x: Term, t: NoiseLevel, s: NoiseLevel, memory):
+        """One move from level t to level s: (the state at s, the memory for the next move).
+
+        `memory` is None at the first move and whatever the member returned at the one before.
+        """
+
+    def moves(self, levels: Sequence[NoiseLevel]) -> list[Move]:
+        pairs = pairwise(levels)
+        return [Move(t, s, step) for step, (t, s) in enumerate(pairs)]
+
+    def plan(self, levels: Sequence[NoiseLevel]) -> Plan:
+        """Every move's program over a grid, coefficients in float64."""
+        check_levels(levels)
+        tape, x, memory, programs = Tape(), Term({STATE: 1.0}), None, []
+        for move in self.moves(levels):
+            tape.begin(move.step)
+            x, memory = self.step(tape, x, move.source, move.target, memory)
+            state = tape.settle(x)
+            x = Term({state: 1.0})
+            programs.append((move, tuple(tape.instructions), state))
+        return Plan(_with_lifetimes(programs), tape.registers)
+
+    def run(self, model, levels, x, noise, ids, trajectory=False) -> Result:
+        return execute(self.plan(levels), model, x, noise, ids, trajectory)
+
+
+def check_levels(levels: Sequence[NoiseLevel]) -> None:
+    """Raises `OptionError` unless noise falls at every step of a grid of two levels or more."""
+    if len(levels) < 2:
+        raise OptionError(f"a grid needs at least two levels, got {len(levels)}")
+    for i, (t, s) in enumerate(pairwise(levels)):
+        if not (math.isfinite(t.phi) and math.isfinite(s.phi) and t.phi > s.phi):
+            raise OptionError(
+                f"noise must fall along a grid: level {i} has sigma/alpha = {t.noise_ratio:.6g}, "
+                f"level {i + 1} has {s.noise_ratio:.6g}"
+            )
+
+
+def _reads(instruction) -> tuple[int, ...]:
+    if isinstance(instruction, Evaluate):
+        return (instruction.state,)
+    return getattr(instruction, "sources", ())
+
+
+def _with_lifetimes(programs) -> tuple[Program, ...]:
+    """Each program with the registers that nothing later reads, so that memory stays bounded."""
+    last: dict[int, int] = {}
+    for index, (_, instructions, state) in enumerate(programs):
+        for instruction in instructions:
+            last[instruction.target] = index
+            last.update(dict.fromkeys(_reads(instruction), index))
+        last[state] = index + 1
+    dying: dict[int, list[int]] = {}
+    for register, index in last.items():
+        dying.setdefault(index, []).append(register)
+    return tuple(
+        Program(move, instructions, state, tuple(dying.get(index, ())))
+        for index, (move, instructions, state) in enumerate(programs)
+    )
+
+
+def start(level: NoiseLevel, noise: NoiseSource, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The states at the first level, scale z with scale = sqrt(alpha^2 + sigma^2), float64."""
+    return noise(0, Purpose.START, ids, shape) * level.scale
+
+
+def sample(
+    model: ScoreModel,
+    sampler: Sampler,
+    levels: Sequence[NoiseLevel],
+    x: Tensor,
+    noise: NoiseSource | None = None,
+    *,
+    ids: Tensor | None = None,
+    trajectory: bool = False,
+) -> Result:
+    """Carry states x (batch, *event), at the law of levels[0], along the grid.
+
+    Arithmetic is done in the dtype of x, coefficients in float64. `noise(step, purpose, ids,
+    shape)` gives standard normals (default: `Noise(0)`) and `ids` (batch,) int64 the identity of
+    each row (default: 0, 1, ...). Raises `DataError` for x that does not fit the model,
+    `OptionError` for a grid that the sampler cannot follow, `NonFiniteError` naming step, level
+    and ids.
+    """
+    if tuple(x.shape[1:]) != tuple(model.event_shape):
+        raise DataError(
+            f"x has events of shape {tuple(x.shape[1:])}, the model has {tuple(model.event_shape)}"
+        )
+    if not x.is_floating_point():
+        raise DataError(f"x has dtype {x.dtype}, needs a floating dtype")
+    if not bool(torch.isfinite(x).all()):
+        raise DataError("x holds NaN or infinite values at the first level")
+    if ids is None:
+        ids = torch.arange(len(x), device=x.device)
+    if ids.shape != (len(x),) or ids.dtype != torch.int64:
+        raise DataError(f"ids are ({len(x)},) of int64, got {tuple(ids.shape)} of {ids.dtype}")
+    with torch.no_grad():
+        return sampler.run(model, levels, x, noise or Noise(0), ids, trajectory)

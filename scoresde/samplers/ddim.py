@@ -1,0 +1,49 @@
+"""DDIM."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from scoresde.errors import OptionError
+from scoresde.processes.level import posterior_variance
+from scoresde.samplers.base import GridSampler
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDIM(GridSampler):
+    r"""x_s = alpha_s x0 + sqrt(sigma_s^2 - d^2) eps + d z,  d^2 = eta^2 sigma^2_Q(s|t).
+
+    eta = 0: exponential Euler on the probability flow, order 1, deterministic; eta = 1: the
+    ancestral step, weak order 1. One evaluation a step.
+    (Song, Meng & Ermon 2021, Denoising diffusion implicit models, eq. 12 and 16.)
+    With eps = (x - alpha_t x0)/sigma_t put in, the step is a combination of x and x0 alone.
+    """
+
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.eta <= 1.0:
+            raise OptionError(f"eta of ddim lies in [0, 1], got {self.eta}")
+
+    @property
+    def stochastic(self) -> bool:
+        return self.eta > 0.0
+
+    @property
+    def order(self) -> int | None:
+        return None if self.stochastic else 1
+
+    order_cold = order
+
+    @property
+    def weak_order(self) -> int | None:
+        return 1 if self.stochastic else None
+
+    def step(self, tape, x, t, s, memory):
+        _, posterior = posterior_variance(t, s)
+        d2 = self.eta**2 * posterior
+        direction = math.sqrt(s.sigma**2 - d2) / t.sigma
+        x0 = tape.evaluate(x, t, "x0")
+        z = tape.normal()
+        return (s.alpha - t.alpha * direction) * x0 + direction * x + math.sqrt(d2) * z, None

@@ -1,0 +1,49 @@
+"""The one interface through which samplers, objectives and judges see a score."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from scoresde.errors import CapabilityError
+from scoresde.processes import NoiseLevel
+from scoresde.score.parametrization import convert
+
+
+class ScoreModel(ABC):
+    r"""A model of s(z, level) = grad log q(z), in whichever kind is native to it.
+
+    A member states its `kind` and gives `forward`; `predict` gives any other kind by the affine
+    table. A level may come from any process.
+
+    Optional capabilities, methods that a member offers or does not, asked for with `ask`:
+    `log_density(x, level)` (batch,) in nats; `value_and_score(x, level)`, both from one pass;
+    `divergence(x, level)`, the trace of the score's Jacobian in closed form;
+    `reverse_variance(x, level, target)`, learned; `conservative`, true if a gradient by
+    construction.
+    """
+
+    kind: str
+    event_shape: tuple[int, ...]
+    sigma_data: float = 1.0
+
+    @abstractmethod
+    def forward(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        """The native prediction for states x (batch, *event) at a level, of the shape of x."""
+
+    def predict(self, x: Tensor, level: NoiseLevel, kind: str) -> Tensor:
+        """The prediction as any kind."""
+        out = self.forward(x, level)
+        return convert(out, x, level, self.kind, kind, self.sigma_data)
+
+
+def ask(model: ScoreModel, capability: str, whose: str):
+    """The model's capability, or a `CapabilityError` that names who needs it."""
+    method = getattr(model, capability, None)
+    if method is None:
+        raise CapabilityError(
+            f"{whose} needs {capability} of its score model and {type(model).__name__} offers "
+            "none; take an exact density or a sampler that needs the score alone"
+        )
+    return method

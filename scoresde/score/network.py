@@ -1,0 +1,74 @@
+"""A network as a score model, usable under any process."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from scoresde.errors import OptionError
+from scoresde.processes import NoiseLevel, Process
+from scoresde.score.model import ScoreModel
+from scoresde.score.parametrization import INVARIANT_KINDS, check_kind
+
+_CONDITION_BOUND = 3.0  # |log_snr| <= 24: beyond it alpha or sigma is 1 to float32's rounding
+
+
+class NetworkScore(ScoreModel):
+    r"""out = net(z / s, condition), s = sqrt(alpha^2 sigma_data^2 + sigma^2), read as `kind`.
+
+    The network sees an input of unit variance and condition = -log_snr/8 (EDM's log(sigma)/4),
+    clamped to [-3, 3]; neither depends on the process, and nor do the kinds x0, eps, v and F. So
+    a network trained under one process serves every other without a change. Kinds `score` and
+    `velocity` do depend on it: a network trained for those names the process it was trained
+    under, is asked there at equal log-SNR, and its output is carried over.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        event_shape: tuple[int, ...],
+        kind: str = "F",
+        sigma_data: float = 1.0,
+        process: Process | None = None,
+    ):
+        self.net = net
+        self.event_shape = tuple(event_shape)
+        self.kind = check_kind(kind)
+        if not 0.0 < sigma_data < math.inf:
+            raise OptionError(f"sigma_data is positive and finite, got {sigma_data}")
+        self.sigma_data = sigma_data
+        if kind not in INVARIANT_KINDS and process is None:
+            raise OptionError(f"a network of kind {kind!r} needs the process it was trained under")
+        self.process = process
+
+    def forward(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        d = self.sigma_data
+        log_snr = level.log_snr
+        scale = (level.alpha * level.alpha * d * d + level.sigma * level.sigma) ** 0.5
+        if isinstance(log_snr, Tensor):
+            condition = (log_snr * -0.125).clamp(-_CONDITION_BOUND, _CONDITION_BOUND).reshape(-1)
+        else:
+            value = min(max(-0.125 * log_snr, -_CONDITION_BOUND), _CONDITION_BOUND)
+            condition = torch.full((len(x),), value, dtype=x.dtype, device=x.device)
+        out = self.net(x / scale, condition)
+        return out if self.kind in INVARIANT_KINDS else self._carry(out, x, level)
+
+    def _carry(self, out: Tensor, x: Tensor, level: NoiseLevel) -> Tensor:
+        """A score or velocity of the training process, as that of the level's own process."""
+        home = self._home(level)
+        if self.kind == "score":
+            return out * (home.sigma / level.sigma)
+        # u = alpha' x0 + sigma' eps: solve for x0 and eps at home, combine them at the level
+        z = x * (home.scale / level.scale)
+        det = home.alpha * home.sigma_rate - home.sigma * home.alpha_rate
+        x0 = (home.sigma_rate * z - home.sigma * out) / det
+        eps = (home.alpha * out - home.alpha_rate * z) / det
+        return level.alpha_rate * x0 + level.sigma_rate * eps
+
+    def _home(self, level: NoiseLevel) -> NoiseLevel:
+        if isinstance(level.alpha, Tensor):
+            log_snr = level.log_snr.to(torch.float64)
+            return self.process.level(self.process.time(log_snr).reshape(-1), level.alpha)
+        return self.process.at_log_snr(level.log_snr)
