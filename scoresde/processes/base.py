@@ -15,7 +15,6 @@ from torch import Tensor
 from scoresde.errors import OptionError
 from scoresde.processes.level import NoiseLevel
 
-
 _SLACK = 1e-9  # rounding of t(log SNR) at the ends
 
 

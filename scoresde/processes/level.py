@@ -74,6 +74,11 @@ class NoiseLevel:
         ratio = self.alpha / self.sigma
         return 2.0 * ratio / self.sigma * (self.alpha_rate - ratio * self.sigma_rate)
 
+    def cast(self, dtype: torch.dtype) -> NoiseLevel:
+        """The same level of tensors in another dtype."""
+        fields = (self.t, self.alpha, self.sigma, self.alpha_rate, self.sigma_rate)
+        return NoiseLevel(*(f.to(dtype) for f in fields))
+
     @classmethod
     def at_phi(cls, phi: float) -> NoiseLevel:
         """The normalised level (cos phi, sin phi) that belongs to no process."""

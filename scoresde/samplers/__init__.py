@@ -2,6 +2,7 @@
 
 from scoresde.families import Family
 from scoresde.samplers.ancestral import Ancestral
+from scoresde.samplers.annealed_langevin import AnnealedLangevin
 from scoresde.samplers.base import GridSampler, Sampler, sample, start
 from scoresde.samplers.ddim import DDIM
 from scoresde.samplers.dpm import DPMSolverPP2M
@@ -19,6 +20,7 @@ SAMPLERS = Family(
         "heun": Heun,
         "dpmpp-2m": DPMSolverPP2M,
         "probability-flow": ProbabilityFlow,
+        "annealed-langevin": AnnealedLangevin,
     },
 )
 
@@ -27,6 +29,7 @@ __all__ = [
     "GRIDS",
     "SAMPLERS",
     "Ancestral",
+    "AnnealedLangevin",
     "DPMSolverPP2M",
     "EulerMaruyama",
     "Grid",
