@@ -1,4 +1,4 @@
-"""Langevin dynamics on any score: kernels that advance all chains at once, and the chain runner."""
+"""Langevin dynamics on any score: kernels for all chains at once, and the chain runner."""
 
 from scoresde.families import Family
 from scoresde.langevin.chain import Chain

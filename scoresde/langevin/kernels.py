@@ -21,7 +21,7 @@ from scoresde.score import ScoreModel, ask
 
 @dataclass(frozen=True)
 class Target:
-    """What the chains sample: a model's law at one noise level, with their noise and identities."""
+    """What the chains sample: a model's law at one level; their noise and identities."""
 
     model: ScoreModel
     noise: Noise
@@ -59,8 +59,8 @@ def _rows(numbers: Tensor, like: Tensor) -> Tensor:
 class LangevinKernel(ABC):
     """A Markov kernel that leaves the target's law (or one near it) in place.
 
-    `step_size` is delta. `couples_chains` is true where a chain depends on its neighbours, and then
-    the ensemble, not the chain, is the sample.
+    `step_size` is delta. `couples_chains` is true where a chain depends on its neighbours, and
+    then the ensemble, not the chain, is the sample.
     """
 
     step_size: float

@@ -12,7 +12,7 @@ from scoresde.samplers.plan import Move
 
 @dataclass(frozen=True, kw_only=True)
 class AnnealedLangevin(GridSampler):
-    r"""ULA at every level: `corrections` steps x <- x + d score + sqrt(2 d) z, d = step_size sigma^2.
+    r"""`corrections` times x <- x + d score + sqrt(2 d) z at every level, d = step_size sigma^2.
 
     Between levels x/alpha stays: x <- (alpha_s/alpha_t) x. A step to sigma = 0 takes the posterior
     mean. It has no order: its law is right in the limit of many corrections and small steps.
@@ -46,10 +46,11 @@ class AnnealedLangevin(GridSampler):
             return s.alpha * tape.evaluate(x, t, "x0"), None
         if s is not t:
             if t.alpha == 0.0:
-            raise OptionError(
-                "annealed-langevin carries x/alpha and cannot start at alpha = 0; set log_snr_min"
-            )
-        return (s.alpha / t.alpha) * x, None
+                raise OptionError(
+                    "annealed-langevin carries x/alpha, so it cannot start at alpha = 0; set "
+                    "log_snr_min on the grid"
+                )
+            return (s.alpha / t.alpha) * x, None
         d = self.step_size * t.sigma**2
         eps = tape.evaluate(x, t, "eps")  # score = -eps/sigma
         z = tape.normal()
