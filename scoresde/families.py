@@ -23,7 +23,9 @@ class Family:
 
     @property
     def plural(self) -> str:
-        return self.noun[:-1] + "ies" if self.noun.endswith("y") else self.noun + "s"
+        if self.noun.endswith("y"):
+            return self.noun[:-1] + "ies"
+        return self.noun + ("es" if self.noun.endswith("s") else "s")
 
     @property
     def group(self) -> str:

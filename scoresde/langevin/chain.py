@@ -17,11 +17,16 @@ from scoresde.score import ScoreModel
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """Run `warm_up` steps, then keep every `thin`-th state until there are `draws` of them."""
+    """Run `warm_up` steps, then keep every `thin`-th state until there are `draws` of them.
+
+    `log_snr` is the level at which chains run on a trained network (None: where the process has
+    its least noise); an exact density is sampled as it is.
+    """
 
     draws: int = 1000
     warm_up: int = 1000
     thin: int = 1
+    log_snr: float | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("draws", 1), ("warm_up", 0), ("thin", 1)):
@@ -55,12 +60,15 @@ class Chain:
                 f"got x of shape {tuple(x.shape)}"
             )
         ids = torch.arange(len(x), device=x.device) if ids is None else ids
+        if ids.shape != (len(x),) or ids.dtype != torch.int64:
+            raise DataError(f"ids are ({len(x)},) of int64, got {tuple(ids.shape)} of {ids.dtype}")
         target = Target(model, noise or Noise(0), ids, level)
         with torch.no_grad():
             return self._run(kernel, target, x)
 
     def _run(self, kernel: LangevinKernel, target: Target, x: Tensor) -> Result:
         state, nfe = kernel.start(target, x), 1
+        _check_start(target, state)
         kept = x.new_empty(len(x), self.draws, *x.shape[1:])
         acceptance = x.new_zeros(len(x))
         for draw in range(-1, self.draws):  # -1 is the warm-up
@@ -80,6 +88,18 @@ class Chain:
         return Result(state.x, counts, chain=kept, facts=facts)
 
 
+def _check_start(target: Target, state: State) -> None:
+    """Where log p or its gradient is not finite, a chain never moves or never comes back."""
+    bad = ~torch.isfinite(state.score).flatten(1).all(dim=1)
+    if state.value is not None:
+        bad |= ~torch.isfinite(state.value)
+    if bool(bad.any()):
+        raise NonFiniteError(
+            f"chains {target.ids[bad].tolist()[:8]} start where the log-density or its gradient "
+            "is not finite; start them inside the support"
+        )
+
+
 def _replay(kernel: LangevinKernel, target: Target, state: State, steps: int) -> None:
     """Make the steps again, looking at each: the noise is a function, so they are the same."""
     for _ in range(steps):
@@ -90,3 +110,8 @@ def _replay(kernel: LangevinKernel, target: Target, state: State, steps: int) ->
                 f"chains {target.ids[bad].tolist()[:8]} left the finite numbers at step "
                 f"{state.step} with step_size {kernel.step_size:g}; take a smaller one"
             )
+    raise NonFiniteError(
+        f"chains left the finite numbers between steps {state.step - steps} and {state.step} with "
+        f"step_size {kernel.step_size:g}, and did not when the steps were made again: the model "
+        "does not give equal answers to equal states"
+    )

@@ -43,7 +43,8 @@ class DDIM(GridSampler):
     def step(self, tape, x, t, s, memory):
         _, posterior = posterior_variance(t, s)
         d2 = self.eta**2 * posterior
-        direction = math.sqrt(s.sigma**2 - d2) / t.sigma
+        # rounding may leave sigma_s^2 - d^2 below 0 where eta = 1 and alpha_t = 0
+        direction = math.sqrt(max(s.sigma**2 - d2, 0.0)) / t.sigma
         x0 = tape.evaluate(x, t, "x0")
         z = tape.normal()
         return (s.alpha - t.alpha * direction) * x0 + direction * x + math.sqrt(d2) * z, None

@@ -33,7 +33,8 @@ def _loop(plan: Plan, model, x, noise, ids, states, look) -> Tensor:
     registers: list[Tensor | None] = [None] * plan.registers
     registers[STATE] = x
     shape, dtype = tuple(x.shape[1:]), x.dtype
-    for program in plan.programs:
+    last = {program.move.step: i for i, program in enumerate(plan.programs)}
+    for i, program in enumerate(plan.programs):
         for op in program.instructions:
             if type(op) is Combine:
                 registers[op.target] = lincomb(
@@ -43,7 +44,7 @@ def _loop(plan: Plan, model, x, noise, ids, states, look) -> Tensor:
                 registers[op.target] = model.predict(registers[op.state], op.level, op.kind)
             elif type(op) is Draw:
                 registers[op.target] = noise(op.step, op.purpose, ids, shape).to(dtype)
-        if states is not None and program.move.kind == "denoise":
+        if states is not None and last[program.move.step] == i:
             states.append(registers[program.state])
         if look is not None:
             look(program.move, registers[program.state], ids)

@@ -170,6 +170,8 @@ class Explicit(Grid):
     def __post_init__(self) -> None:
         if bool(self.given_times) == bool(self.noise_ratios):
             raise OptionError("the explicit grid takes either given_times or noise_ratios")
+        if self.log_snr_min is not None or self.log_snr_max is not None:
+            raise OptionError("the explicit grid takes its ends from its list, not from log_snr")
         if self.noise_ratios and self.noise_ratios[-1] == 0.0:
             object.__setattr__(self, "noise_ratios", tuple(self.noise_ratios[:-1]))
             object.__setattr__(self, "final", "clean")

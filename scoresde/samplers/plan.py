@@ -21,6 +21,7 @@ from scoresde.kernels import Purpose
 from scoresde.processes import NoiseLevel
 
 STATE = 0  # the register that holds the start
+_STEP_BITS = 20  # a noise key's step word: the grid interval (up to 2^20), then the draw in it
 
 
 class Term:
@@ -175,5 +176,11 @@ class Tape:
         count = self._drawn.get(purpose, 0)
         self._drawn[purpose] = count + 1
         register = self._new()
-        self._pending[register] = Draw(register, self.step + (count << 24), int(purpose))
+        key = self.step + (count << _STEP_BITS)
+        if self.step >> _STEP_BITS or key >> 32:
+            raise OptionError(
+                f"draw {count} of step {self.step}: a plan has at most {1 << _STEP_BITS} steps of "
+                f"{1 << 32 - _STEP_BITS} draws"
+            )
+        self._pending[register] = Draw(register, key, int(purpose))
         return Term({register: 1.0})

@@ -1,0 +1,120 @@
+"""From a file to a score model: a checkpoint, a run folder, or a density's configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from scoresde import config
+from scoresde.config import Config
+from scoresde.data import Scaling
+from scoresde.errors import CheckpointError, UsageError
+from scoresde.io import checkpoint
+from scoresde.processes import Process
+from scoresde.score import ExactScore, NetworkScore, ScoreModel
+from scoresde.training import load_state
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A score model with all that sampling from it needs to know.
+
+    `identity` names the exact model: the checkpoint's SHA-256, or that of the density's section.
+    """
+
+    model: ScoreModel
+    process: Process
+    process_table: dict
+    scaling: Scaling
+    config: Config
+    identity: str
+    description: str
+
+    @property
+    def exact(self) -> bool:
+        return isinstance(self.model, ExactScore)
+
+
+def open_source(path: str | Path, *, dtype=torch.float32, device: str = "cpu") -> Source:
+    """Open a run folder, a checkpoint (.safetensors) or a density's configuration (.toml).
+
+    Raises `UsageError` for a path that is none of these, `CheckpointError` for a damaged one.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / CHECKPOINT
+        if not path.exists():
+            raise UsageError(f"the folder {path.parent} holds no {CHECKPOINT}; train one first")
+    if not path.exists():
+        raise UsageError(f"no model at {path}; give a run folder, a checkpoint or a .toml file")
+    if path.suffix == ".toml":
+        return exact_source(config.load(path))
+    return _trained(path, dtype, device)
+
+
+def exact_source(settings: Config) -> Source:
+    """The exact score of a configuration's density; its process defaults to EDM."""
+    if "density" not in settings:
+        raise UsageError(
+            "a configuration is a model only if it has a [density] section; train the one that it "
+            "describes (scoresde train) and give the checkpoint"
+        )
+    if "process" not in settings:
+        settings = settings.replace("process", "edm")
+    resolved = settings.resolved()
+    text = json.dumps(resolved["density"], sort_keys=True)
+    return Source(
+        ExactScore(settings.build("density")),
+        settings.build("process"),
+        resolved["process"],
+        Scaling(),
+        settings,
+        "density:" + hashlib.sha256(text.encode()).hexdigest(),
+        f"exact score of {resolved['density']['name']}",
+    )
+
+
+def _trained(path: Path, dtype: torch.dtype, device: str) -> Source:
+    metadata = checkpoint.metadata(path)
+    try:
+        settings = config.from_tables(metadata["config"])
+        shape, sigma_data = tuple(metadata["event_shape"]), float(metadata["sigma_data"])
+        scaling = Scaling.from_dict(metadata["scaling"])
+        step = int(metadata["step"])
+    except KeyError as error:
+        raise CheckpointError(f"the checkpoint {path} lacks {error} among its metadata") from None
+    net = load_state(path, settings.build("net", shape))
+    net = net.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    process = settings.build("process")
+    resolved = settings.resolved()
+    return Source(
+        NetworkScore(net, shape, settings.build("objective").kind, sigma_data, process),
+        process,
+        resolved["process"],
+        scaling,
+        settings,
+        "sha256:" + checkpoint.sha256(path),
+        f"{resolved['net']['name']} trained {step} steps on {resolved['data']['name']}",
+    )
+
+
+def training_metadata(settings: Config, data, model: ScoreModel) -> dict:
+    """What a checkpoint must carry for `open_source` to make the model again."""
+    return {
+        "config": settings.resolved(),
+        "event_shape": list(data.event_shape),
+        "sigma_data": model.sigma_data,
+        "scaling": data.scaling.to_dict(),
+        "attribution": data.attribution,
+    }
+
+
+def sigma_data_of(x: torch.Tensor) -> float:
+    """The root-mean-square of the data, which gives the network inputs of unit second moment."""
+    return float(x.double().square().mean().sqrt())

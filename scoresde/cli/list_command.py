@@ -1,0 +1,50 @@
+"""scoresde list"""
+
+from __future__ import annotations
+
+import click
+
+from scoresde.cli.console import Console, common
+
+
+@click.command("list")
+@click.argument("family", required=False)
+@common
+def command(family, console: Console):
+    """List the members of every family, or of FAMILY (samplers, processes, ...), plug-ins too."""
+    families = _families()
+    if family is not None:
+        from scoresde.errors import UnknownNameError
+        from scoresde.families import unknown
+
+        if family not in families:
+            raise UnknownNameError(unknown("family", family, list(families)))
+        families = {family: families[family]}
+    listing = {
+        plural: {name: _summary(members[name]) for name in members.names()}
+        for plural, members in families.items()
+    }
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for plural, members in listing.items():
+        table.add_row(plural, "", style="bold")
+        for name, summary in members.items():
+            table.add_row(f"  {name}", summary)
+    console.show(table)
+    console.result(listing)
+
+
+def _families() -> dict:
+    from scoresde.compare import METRICS
+    from scoresde.config import SECTIONS
+    from scoresde.families import Family
+    from scoresde.objectives import TIMES, WEIGHTINGS
+
+    found = [f for f in SECTIONS.values() if isinstance(f, Family)]
+    return {f.plural.replace(" ", "-"): f for f in [*found, WEIGHTINGS, TIMES, METRICS]}
+
+
+def _summary(member: type) -> str:
+    """The first line of a member's docstring."""
+    return (member.__doc__ or "").strip().split("\n")[0].rstrip(".")

@@ -1,0 +1,233 @@
+"""Configurations: TOML sections, each looked up in its family, resolved to every option's value.
+
+A section is a table `{name, **options}`, or just the name where no option is given. Its options
+are the keyword-only parameters of the member's constructor, checked by name and type here and by
+range in the member itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import tomllib
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+
+import msgspec
+
+from scoresde.data import DATASETS
+from scoresde.densities import DENSITIES
+from scoresde.errors import OptionError, UsageError
+from scoresde.families import Family, unknown
+from scoresde.kernels.noise import check_seed
+from scoresde.langevin import KERNELS, Chain
+from scoresde.nets import NETS
+from scoresde.objectives import OBJECTIVES, TIMES, WEIGHTINGS, Times, Weighting
+from scoresde.processes import PROCESSES
+from scoresde.samplers import GRIDS, SAMPLERS
+from scoresde.training import Training
+
+SECTIONS: dict[str, Family | type] = {
+    "data": DATASETS,
+    "density": DENSITIES,
+    "process": PROCESSES,
+    "net": NETS,
+    "objective": OBJECTIVES,
+    "training": Training,
+    "sampler": SAMPLERS,
+    "grid": GRIDS,
+    "kernel": KERNELS,
+    "chain": Chain,
+}
+NESTED: dict[type, Family] = {Weighting: WEIGHTINGS, Times: TIMES}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A seed and sections as plain tables; `build` makes the object of one."""
+
+    sections: dict[str, dict] = field(default_factory=dict)
+    seed: int = 0
+
+    def __contains__(self, section: str) -> bool:
+        return section in self.sections
+
+    def build(self, section: str, *supplied):
+        """The object of a section; `supplied` are the positional arguments beside its options."""
+        if section not in self.sections:
+            raise UsageError(f"the configuration has no [{section}] section and needs one")
+        return build(SECTIONS[section], self.sections[section], *supplied, where=f"[{section}]")
+
+    def resolved(self) -> dict:
+        """Every section with every option at its value, as plain data."""
+        tables = {
+            name: resolve(SECTIONS[name], table, where=f"[{name}]")
+            for name, table in self.sections.items()
+        }
+        return {"seed": self.seed, **tables}
+
+    def replace(self, section: str, table: dict | str) -> Config:
+        """The same configuration with one section put in place of what stood there."""
+        return from_tables({"seed": self.seed, **self.sections, section: table})
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a TOML file and apply overrides of the form `section.option=value`."""
+    try:
+        tables = tomllib.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise UsageError(f"no configuration at {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the configuration {path}: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not TOML: {error}") from None
+    return from_tables(override(tables, overrides))
+
+
+def from_tables(tables: dict) -> Config:
+    """A configuration from plain tables; every section is checked."""
+    sections = {}
+    for name, table in tables.items():
+        if name == "seed":
+            continue
+        if name not in SECTIONS:
+            raise OptionError(unknown("section", name, ["seed", *SECTIONS]))
+        table = {"name": table} if isinstance(table, str) else table
+        if not isinstance(table, dict):
+            raise OptionError(f"[{name}] is a table or a name, got {table!r}")
+        resolve(SECTIONS[name], table, where=f"[{name}]")
+        sections[name] = dict(table)
+    return Config(sections, check_seed(tables.get("seed", 0)))
+
+
+def override(tables: dict, settings: Sequence[str]) -> dict:
+    """Tables with `a.b=c` applied in order; c is TOML where it parses as such, else a string."""
+    tables = {k: dict(v) if isinstance(v, dict) else v for k, v in tables.items()}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise UsageError(f"--set takes section.option=value, got {setting!r}")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        table = tables
+        for key in keys[:-1]:
+            inner = table.get(key, {})
+            table[key] = {"name": inner} if isinstance(inner, str) else dict(inner)
+            table = table[key]
+        table[keys[-1]] = value
+    return tables
+
+
+def options_of(member: type) -> dict[str, inspect.Parameter]:
+    """The keyword-only parameters of a member's constructor."""
+    parameters = inspect.signature(member).parameters.values()
+    return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def build(family: Family | type, table: dict | str, *supplied, where: str):
+    """The member that a table names, made with its options."""
+    member, options = _read(family, table, where)
+    try:
+        return member(*supplied, **options)
+    except UsageError as error:
+        raise OptionError(f"{where}: {error}") from None
+
+
+def resolve(family: Family | type, table: dict | str, *, where: str) -> dict:
+    """The table with every option at its value; checks ranges where the options alone suffice."""
+    member, options = _read(family, table, where)
+    parameters = options_of(member)
+    positional = len(inspect.signature(member).parameters) > len(parameters)
+    if not positional:
+        build(family, table, where=where)
+    values = {
+        name: options[name] if name in options else _default(member, p)
+        for name, p in parameters.items()
+    }
+    name = {"name": family.name_of(member)} if isinstance(family, Family) else {}
+    return {**name, **{key: _plain(value) for key, value in values.items()}}
+
+
+def _default(member: type, parameter: inspect.Parameter):
+    if is_dataclass(member):
+        for f in fields(member):
+            if f.name == parameter.name and callable(f.default_factory):
+                return f.default_factory()
+    return parameter.default
+
+
+def _read(family: Family | type, table: dict | str, where: str) -> tuple[type, dict]:
+    """The member and its converted options; unknown and missing options are errors."""
+    table = {"name": table} if isinstance(table, str) else dict(table)
+    member = family
+    if isinstance(family, Family):
+        if "name" not in table:
+            raise OptionError(f"{where} needs a name: one of {', '.join(family.names())}")
+        member = family[table.pop("name")]
+    parameters = options_of(member)
+    hints = _hints(member)
+    for key in table:
+        if key not in parameters:
+            raise OptionError(f"{where}: " + unknown("option", key, list(parameters)))
+    for key, p in parameters.items():
+        if p.default is inspect.Parameter.empty and key not in table:
+            raise OptionError(f"{where}: {member.__name__} needs the option {key!r}")
+    return member, {k: _convert(v, hints.get(k, object), f"{where} {k}") for k, v in table.items()}
+
+
+def _hints(member: type) -> dict:
+    target = member if is_dataclass(member) else member.__init__
+    return typing.get_type_hints(target)
+
+
+def _convert(value, kind, where: str):
+    """A plain value as the annotated type, with NaN refused."""
+    if isinstance(value, float) and math.isnan(value):
+        raise OptionError(f"{where} is NaN")
+    for base, family in NESTED.items():
+        if kind is base:
+            return build(family, value, where=where)
+    if kind in (object, inspect.Parameter.empty, typing.Any):
+        return value
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise OptionError(f"{where} = {value!r}: {error}") from None
+
+
+def _plain(value):
+    """An option's value as plain data: nested members as tables, paths as strings."""
+    for base, family in NESTED.items():
+        if isinstance(value, base):
+            inner = {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+            return {"name": family.name_of(value), **inner}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def to_toml(tables: dict) -> str:
+    """Plain tables as TOML text; options that are None are left out."""
+    top = [f"{k} = {_toml(v)}" for k, v in tables.items() if not isinstance(v, dict)]
+    for name, table in tables.items():
+        if isinstance(table, dict):
+            rows = [f"{k} = {_toml(v)}" for k, v in table.items() if v is not None]
+            top += ["", f"[{name}]", *rows]
+    return "\n".join(top) + "\n"
+
+
+def _toml(value) -> str:
+    if isinstance(value, dict):
+        inner = (f"{k} = {_toml(v)}" for k, v in value.items() if v is not None)
+        return "{" + ", ".join(inner) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return json.dumps(value, ensure_ascii=False)

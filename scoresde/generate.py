@@ -1,0 +1,184 @@
+"""Score times sampler times seed: samples into a dump."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scoresde.checkpointed import Source
+from scoresde.config import Config
+from scoresde.errors import OptionError, UsageError
+from scoresde.io import dump
+from scoresde.io.provenance import provenance
+from scoresde.kernels import Noise
+from scoresde.kernels.noise import check_seed
+from scoresde.langevin import Chain, LangevinKernel
+from scoresde.processes import CLEAN, NoiseLevel
+from scoresde.result import Result
+from scoresde.samplers import Sampler, sample, start
+from scoresde.score import ask
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """How many samples, by which method, under which seed.
+
+    `method` has a [sampler] and a [grid], or a [kernel] and a [chain]. Sample ids run from
+    `first_id`; `batch` rows are computed at once, in blocks aligned to id // batch.
+    """
+
+    method: Config
+    n: int = 64
+    first_id: int = 0
+    batch: int = 256
+    seed: int = 0
+    dtype: str = "float32"
+    device: str = "cpu"
+    trajectory: bool = False
+    log_prob: bool = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        for name, least in (("n", 1), ("batch", 1), ("first_id", 0)):
+            if getattr(self, name) < least:
+                raise OptionError(f"{name} is at least {least}, got {getattr(self, name)}")
+        if self.dtype not in DTYPES:
+            raise OptionError(f"dtype is float32 or float64, got {self.dtype!r}")
+        if ("kernel" in self.method) == ("sampler" in self.method):
+            raise UsageError("samples need a [sampler] or a Langevin [kernel], one of the two")
+        if "kernel" in self.method and self.trajectory:
+            raise UsageError("a Langevin chain has no trajectory; its draws are in `chain`")
+
+
+class Generator:
+    """A request bound to a model: `rows(ids)` computes any samples of it."""
+
+    def __init__(self, source: Source, request: Request):
+        self.source, self.request = source, request
+        method = request.method
+        self.noise = Noise(request.seed)
+        if "kernel" in method:
+            self.kernel: LangevinKernel | None = method.build("kernel")
+            self.chain: Chain = method.build("chain") if "chain" in method else Chain()
+            self.levels: tuple[NoiseLevel, ...] = (self._chain_level(),)
+            self.stochastic = True
+        else:
+            self.kernel = None
+            self.sampler: Sampler = method.build("sampler")
+            self.levels = method.build("grid").levels(source.process)
+            self.stochastic = bool(self.sampler.stochastic)
+        if request.log_prob:
+            ask(source.model, "log_density", "--log-prob")
+
+    def _chain_level(self) -> NoiseLevel:
+        if self.source.exact:
+            return CLEAN
+        process, log_snr = self.source.process, self.chain.log_snr
+        return process.at(process.t_min) if log_snr is None else process.at_log_snr(log_snr)
+
+    def draw(self, ids: Tensor) -> Result:
+        """The samples of these ids (int64), in model space."""
+        model, request = self.source.model, self.request
+        first = self.levels[0] if self.kernel is None else CLEAN
+        shape = tuple(model.event_shape)
+        x = start(first, self.noise, ids, shape).to(DTYPES[request.dtype])
+        if self.kernel is not None:
+            level = self.levels[0]
+            return self.chain.run(model, self.kernel, x, self.noise, ids=ids, level=level)
+        return sample(
+            model, self.sampler, self.levels, x, self.noise, ids=ids, trajectory=request.trajectory
+        )
+
+    def rows(self, ids: Tensor) -> dict[str, np.ndarray]:
+        """The columns of a dump for these ids, in the units of the data."""
+        result = self.draw(ids.to(self.request.device))
+        undo = self.source.scaling.undo
+        columns = {"samples": undo(result.x), "nfe": result.nfe}
+        if result.trajectory is not None:
+            columns["trajectory"] = undo(result.trajectory)
+        if result.chain is not None:
+            columns["chain"] = undo(result.chain)
+        if self.request.log_prob:
+            value = self.source.model.log_density(result.x).to(torch.float64)
+            columns["log_prob"] = value - self._log_volume()
+        columns.update(result.facts)
+        return {name: value.cpu().numpy() for name, value in columns.items()}
+
+    def _log_volume(self) -> float:
+        """log |d raw / d model|, in nats, of the scaling on one event."""
+        shape = tuple(self.source.model.event_shape)
+        scale = np.broadcast_to(np.asarray(self.source.scaling.scale), shape)
+        return float(np.log(scale).sum())
+
+    def layout(self) -> dict:
+        """The room that a dump of the request needs."""
+        chain = self.chain.draws if self.kernel is not None else None
+        return {
+            "rows": self.request.n,
+            "first_id": self.request.first_id,
+            "event_shape": tuple(self.source.model.event_shape),
+            "dtype": self.request.dtype,
+            "trajectory": len(self.levels) if self.request.trajectory else None,
+            "chain": chain,
+            "log_prob": self.request.log_prob,
+            "facts": {"acceptance": self.request.dtype} if self.kernel is not None else {},
+        }
+
+    def attributes(self) -> dict:
+        """What identifies the run, and where it came from."""
+        request, method = self.request, self.request.method.resolved()
+        method.pop("seed")
+        first = self.levels[0]
+        ratio = first.noise_ratio
+        identity = {
+            "model": self.source.identity,
+            "process": self.source.process_table,
+            **method,
+            "seed": request.seed,
+            "stochastic": self.stochastic,
+            "start": f"seed {request.seed}, sigma/alpha {ratio:.9g}",
+            "scaling": self.source.scaling.to_dict(),
+        }
+        described = {
+            "description": self.source.description,
+            "config": self.source.config.resolved(),
+            "batch": request.batch,
+            "device": request.device,
+        }
+        return {"identity": identity, "provenance": {**described, **provenance()}}
+
+
+def generate(
+    source: Source,
+    request: Request,
+    path: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> dump.Dump:
+    """Compute the samples of a request into a dump, block by block, and read it back.
+
+    `resume` computes only the blocks that are missing; `overwrite` starts anew; otherwise a file
+    that exists is a `DumpError`. `progress` is told the rows done after each block.
+    """
+    generator = Generator(source, request)
+    attributes, layout = generator.attributes(), generator.layout()
+    if resume and Path(path).exists():
+        writer = dump.resume(path, attributes, **layout)
+    else:
+        writer = dump.create(path, attributes=attributes, overwrite=overwrite, **layout)
+    with writer:
+        for begin, end in writer.missing(request.batch):
+            ids = torch.arange(request.first_id + begin, request.first_id + end)
+            writer.write(begin, **generator.rows(ids))
+            if progress is not None:
+                progress(int(writer.done.sum()))
+    return dump.read(path)

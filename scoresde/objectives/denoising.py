@@ -1,0 +1,88 @@
+"""Denoising score matching."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from scoresde.kernels import Noise, Purpose
+from scoresde.objectives.times import LogNormalTimes, Times
+from scoresde.objectives.weighting import EDMWeighting, Weighting
+from scoresde.processes import NoiseLevel, Process
+from scoresde.score import ScoreModel, coefficients
+from scoresde.score.parametrization import check_kind, row
+
+
+class Objective(ABC):
+    """A loss per datum, whose mean a training step lowers."""
+
+    kind: str  # the kind of prediction that a network trained by it gives
+
+    @abstractmethod
+    def losses(
+        self,
+        model: ScoreModel,
+        process: Process,
+        x: Tensor,
+        noise: Noise,
+        step: int,
+        ids: Tensor,
+    ) -> Tensor:
+        """The loss of every datum of x (batch, *event), shape (batch,), float32.
+
+        Times and noise are functions of (noise.seed, step, ids), the places in the batch.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoising(Objective):
+    r"""E_t w(t) |x0_hat(z_t) - x|^2,  z_t = alpha x + sigma eps: denoising score matching.
+
+    The residual is taken in the network's own `kind`, out - target = (x0_hat - x)/c with c from
+    the affine table, and weighted by w c^2: the same loss in every kind, without a conversion's
+    rounding. In the score it reads w sigma^4/alpha^2 |s + (z - alpha x)/sigma^2|^2. (Vincent
+    2011, eq. 9-11.) Summed over the event's dimensions for a bound in nats (`snr-rate`), averaged
+    otherwise.
+    """
+
+    kind: str = "F"
+    weighting: Weighting = field(default_factory=EDMWeighting)
+    times: Times = field(default_factory=LogNormalTimes)
+
+    def __post_init__(self) -> None:
+        check_kind(self.kind)
+
+    def losses(self, model, process, x, noise, step, ids) -> Tensor:
+        u = noise.uniform(step, Purpose.TIME, ids, (1,))[:, 0]
+        eps = noise(step, Purpose.TRAIN, ids, tuple(x.shape[1:])).to(x.dtype)
+        t, density = self.times.draw(u, process)
+        exact = process.level(t, torch.empty([1] * x.ndim, dtype=torch.float64))
+        weight = self.weighting.weight(exact, model.sigma_data)
+        if self.weighting.over_time:
+            weight = weight / density.reshape(weight.shape) * x[0].numel()
+        return weighted_errors(model, self.kind, x, eps, exact, weight)
+
+
+def weighted_errors(
+    model: ScoreModel, kind: str, x: Tensor, eps: Tensor, level: NoiseLevel, weight: Tensor
+) -> Tensor:
+    r"""w(level) times the mean square of x0_hat - x over the event, (batch,), for float64 levels.
+
+    Both factors of the kind's own residual are computed in float64: c of x0 = c_z z + c kind, and
+    the target p x + q eps.
+    """
+    near = level.cast(x.dtype)
+    z = near.alpha * x + near.sigma * eps
+    p, q = row(kind, level, model.sigma_data)
+    target = _cast(p, x) * x + _cast(q, x) * eps
+    _, c = coefficients(level, kind, "x0", model.sigma_data)
+    out = model.predict(z, near, kind)
+    factor = (weight * c * c).to(x.dtype).reshape(-1)
+    return factor * (out - target).square().flatten(1).mean(1)
+
+
+def _cast(number, like: Tensor):
+    return number.to(like.dtype) if isinstance(number, Tensor) else number
