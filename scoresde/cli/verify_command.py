@@ -23,7 +23,9 @@ def command(ctx, names, console: Console):
 
     torch.set_num_threads(1)  # small float64 problems: a second thread only waits
     with console.progress("verifying", 1.0) as bar:
-        verdict = verify(list(names) or None, progress=lambda done, note="": bar(done, note))
+        verdict = verify(
+            list(names) or None, progress=lambda done, total, note: bar(done / total, note)
+        )
     console.show(table(verdict))
     console.result(verdict.to_dict())
     return 0 if verdict.passed else 1
