@@ -74,10 +74,11 @@ class Gaussian(Density):
             out = out + on_rest * (y - along @ self.axes.T)
         return out
 
-    def _diffused(self, alpha, sigma):
+    def _diffused(self, alpha, sigma) -> tuple[Tensor, Tensor]:
+        rest = alpha * alpha * self.rest + sigma * sigma
         return (
             alpha * alpha * self.variances + sigma * sigma,
-            alpha * alpha * self.rest + sigma * sigma,
+            torch.as_tensor(rest, dtype=torch.float64),
         )
 
     def _log_prob(self, x: Tensor, alpha, sigma) -> Tensor:
@@ -87,7 +88,6 @@ class Gaussian(Density):
         square = (along.square() / variances).sum(-1)
         log_det = torch.log(variances).sum(-1)
         if not self._complete:
-            rest = torch.as_tensor(rest, dtype=torch.float64)
             square = square + ((y - along @ self.axes.T).square() / rest).sum(-1)
             log_det = log_det + (self.dim - self.axes.shape[1]) * rest.log().squeeze(-1)
         return -0.5 * (square + log_det + self.dim * LOG_TWO_PI)

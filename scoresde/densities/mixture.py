@@ -50,10 +50,10 @@ class GaussianMixture(Density):
         if smallest < -1e-10 * max(float(covariances.max()), 1e-300):
             raise OptionError(f"covariances holds a negative variance, {smallest:.3g}")
         self.variances = covariances.clamp(min=0.0)  # (K,) or (K, d) along the axes
-        weights = torch.ones(k) if weights is None else as_float64("weights", weights, 1)
+        weights = as_float64("weights", [1.0] * k if weights is None else weights, 1)
         if len(weights) != k or not bool((weights >= 0).all()) or float(weights.sum()) <= 0:
             raise OptionError(f"weights are {k} numbers >= 0 with a positive sum")
-        self.weights = (weights / weights.sum()).to(torch.float64)
+        self.weights = weights / weights.sum()
 
     def _offsets(self, x: Tensor, alpha) -> Tensor:
         """z - alpha mu_k in the axes of component k, (batch, K, d)."""

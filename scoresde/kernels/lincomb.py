@@ -15,6 +15,8 @@ def lincomb(coefficients: Sequence[float | Tensor], tensors: Sequence[Tensor]) -
     sample ``(batch, 1, ..., 1)`` or elementwise. The sum is taken from left to right, so the
     result does not depend on which body computes it.
     """
+    dtype = tensors[0].dtype
+    coefficients = [c.to(dtype) if isinstance(c, Tensor) else c for c in coefficients]
     first, *others = zip(coefficients, tensors, strict=True)
     out = first[1] * first[0]
     for c, x in others:

@@ -58,6 +58,8 @@ def check_seed(seed: int) -> int:
 
 def _words(seed: int, purpose: int, step: int, ids: Tensor, count: int) -> Tensor:
     """(len(ids), 4 * ceil(count / 4)) words."""
+    if not 0 <= step < 2**32:
+        raise OptionError(f"the step of a noise key lies in [0, 2^32), got {step}")
     blocks = torch.arange(-(-count // 4), dtype=torch.int64, device=ids.device)
     low, high = (ids & 0xFFFFFFFF)[:, None], (ids >> 32 & 0xFFFFFFFF)[:, None]
     words = philox(blocks[None, :], int(step), low, high, check_seed(seed), int(purpose))

@@ -116,4 +116,4 @@ class DiscreteDDPM(Process):
         knots = self._log_alpha_knots.to(log_alpha.device)
         i = torch.searchsorted(-knots, -log_alpha.contiguous()).clamp(1, self.steps)
         left, right = knots[i - 1], knots[i]
-        return ((i - 1) + (log_alpha - left) / (right - left)).clamp(0, self.steps) / self.steps
+        return ((i - 1) + (log_alpha - left) / (right - left)) / self.steps

@@ -92,9 +92,13 @@ CLEAN = NoiseLevel(t=0.0, alpha=1.0, sigma=0.0)
 def posterior_variance(t: NoiseLevel, s: NoiseLevel) -> tuple[float, float]:
     r"""Variances of a step between the levels t and s < t: (sigma^2_{t|s}, sigma^2_Q).
 
-    sigma^2_{t|s} = sigma_t^2 - (alpha_t/alpha_s)^2 sigma_s^2 = -sigma_t^2 expm1(log_snr_t -
-    log_snr_s), sigma^2_Q = sigma^2_{t|s} sigma_s^2 / sigma_t^2.  The expm1 form does not cancel
-    as s -> t.
+    sigma^2_{t|s} = sigma_t^2 - (alpha_t/alpha_s)^2 sigma_s^2 = sigma_t^2 (1 - r)(1 + r),
+    sigma^2_Q = sigma^2_{t|s} sigma_s^2 / sigma_t^2,  r = alpha_t sigma_s/(alpha_s sigma_t), with
+    1 - r = [alpha_s (sigma_t - sigma_s) + sigma_s (alpha_s - alpha_t)]/(alpha_s sigma_t). The
+    difference of two near floats is exact, so nothing cancels as s -> t (a difference of two
+    rounded log SNRs does), and neither end needs a case of its own.
     """
-    forward = -(t.sigma**2) * math.expm1(t.log_snr - s.log_snr) if s.sigma > 0 else t.sigma**2
-    return forward, forward * (s.sigma / t.sigma) ** 2
+    fall = s.alpha * (t.sigma - s.sigma) + s.sigma * (s.alpha - t.alpha)
+    rest = fall / (s.alpha * t.sigma)  # 1 - r
+    share = rest * (2.0 - rest)
+    return t.sigma**2 * share, s.sigma**2 * share

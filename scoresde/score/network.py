@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from scoresde.errors import OptionError
 from scoresde.processes import NoiseLevel, Process
 from scoresde.score.model import ScoreModel
-from scoresde.score.parametrization import INVARIANT_KINDS, check_kind
+from scoresde.score.parametrization import INVARIANT_KINDS, check_kind, convert
 
 _CONDITION_BOUND = 3.0  # |log_snr| <= 24: beyond it alpha or sigma is 1 to float32's rounding
 
@@ -44,6 +44,15 @@ class NetworkScore(ScoreModel):
         self.process = process
 
     def forward(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        return self.predict(x, level, self.kind)
+
+    def predict(self, x: Tensor, level: NoiseLevel, kind: str) -> Tensor:
+        out = self._output(x, level)
+        if self.kind in INVARIANT_KINDS:
+            return convert(out, x, level, self.kind, kind, self.sigma_data)
+        return self._carry(out, x, level, kind)
+
+    def _output(self, x: Tensor, level: NoiseLevel) -> Tensor:
         d = self.sigma_data
         log_snr = level.log_snr
         scale = (level.alpha * level.alpha * d * d + level.sigma * level.sigma) ** 0.5
@@ -52,20 +61,18 @@ class NetworkScore(ScoreModel):
         else:
             value = min(max(-0.125 * log_snr, -_CONDITION_BOUND), _CONDITION_BOUND)
             condition = torch.full((len(x),), value, dtype=x.dtype, device=x.device)
-        out = self.net(x / scale, condition)
-        return out if self.kind in INVARIANT_KINDS else self._carry(out, x, level)
+        return self.net(x / scale, condition)
 
-    def _carry(self, out: Tensor, x: Tensor, level: NoiseLevel) -> Tensor:
-        """A score or velocity of the training process, as that of the level's own process."""
+    def _carry(self, out: Tensor, x: Tensor, level: NoiseLevel, kind: str) -> Tensor:
+        """A score or velocity of the training process as any kind at the level.
+
+        By way of a kind that is the same under both, so that a level without rates serves too.
+        """
         home = self._home(level)
-        if self.kind == "score":
-            return out * (home.sigma / level.sigma)
-        # u = alpha' x0 + sigma' eps: solve for x0 and eps at home, combine them at the level
+        between = "eps" if self.kind == "score" else "v"
         z = x * (home.scale / level.scale)
-        det = home.alpha * home.sigma_rate - home.sigma * home.alpha_rate
-        x0 = (home.sigma_rate * z - home.sigma * out) / det
-        eps = (home.alpha * out - home.alpha_rate * z) / det
-        return level.alpha_rate * x0 + level.sigma_rate * eps
+        out = convert(out, z, home, self.kind, between, self.sigma_data)
+        return convert(out, x, level, between, kind, self.sigma_data)
 
     def _home(self, level: NoiseLevel) -> NoiseLevel:
         if isinstance(level.alpha, Tensor):

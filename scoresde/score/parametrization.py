@@ -24,6 +24,8 @@ eps -> x0 near the noise, while v and F are good at both ends.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -55,6 +57,11 @@ def row(kind: str, level: NoiseLevel, sigma_data: float = 1.0):
     if kind == "v":
         return -sigma / level.scale, alpha / level.scale
     if kind == "velocity":
+        if not isinstance(level.alpha_rate, Tensor) and math.isnan(level.alpha_rate):
+            raise OptionError(
+                f"the level alpha = {alpha}, sigma = {sigma} belongs to no process, so it has no "
+                "velocity; ask for v"
+            )
         return level.alpha_rate, level.sigma_rate
     if kind == "F":
         scale = (sigma * sigma + alpha * alpha * sigma_data * sigma_data) ** 0.5
@@ -71,14 +78,17 @@ def coefficients(level: NoiseLevel, source: str, target: str, sigma_data: float 
     try:
         p_a, q_a = row(source, level, sigma_data)
         p_b, q_b = row(target, level, sigma_data)
+        if {source, target} == {"eps", "score"}:  # proportional, at alpha = 0 too
+            return 0.0, q_b / q_a
         det = alpha * q_a - sigma * p_a
         c_z, c_a = (p_b * q_a - q_b * p_a) / det, (alpha * q_b - sigma * p_b) / det
     except ZeroDivisionError:
-        c_z = float("nan")
-    if not isinstance(c_z, Tensor) and c_z != c_z:
+        c_z = c_a = math.nan
+    if any(not isinstance(c, Tensor) and not math.isfinite(c) for c in (c_z, c_a)):
         raise OptionError(
             f"{source} does not determine {target} at alpha = {alpha}, sigma = {sigma}; "
-            "start the grid at a smaller noise level (log_snr_min) or use a model of kind v or F"
+            "start the grid at a smaller noise level (log_snr_min), end it before the data "
+            "(final='min') or use a model of kind v or F"
         )
     return c_z, c_a
 
