@@ -26,7 +26,8 @@ class Sampler(ABC):
 
     Declared, and measured by `scoresde verify`; None where it has no meaning:
     `order` of the flow's error with an accurate start, `order_cold` with the sampler's own start,
-    `weak_order` of the moments, `strong_order` of the paths, `stochastic`, `evaluations` a step.
+    `weak_order` of the moments, `stochastic`, `evaluations` a step. `strong_order`, of the paths,
+    is for samplers that draw Brownian increments.
     """
 
     order: int | None = None

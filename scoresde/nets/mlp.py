@@ -1,0 +1,67 @@
+"""A residual multilayer perceptron for vectors."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from scoresde.nets import options
+from scoresde.nets.embedding import Embedding, zeroed
+
+
+class _Block(nn.Module):
+    r"""h + W2 dropout(silu(a * norm(W1 h) + b)), (a - 1, b) an affine map of the embedding."""
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        self.enter = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.film = nn.Linear(width, 2 * width)
+        self.leave = nn.Sequential(nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, width))
+
+    def forward(self, h: Tensor, embedded: Tensor) -> Tensor:
+        gain, bias = self.film(embedded).chunk(2, dim=1)
+        return h + self.leave(self.norm(self.enter(h)) * (1.0 + gain) + bias)
+
+
+class MLP(nn.Module):
+    r"""W_out silu(norm(h_L)), h_0 = W_in x, h_{l+1} = h_l + block_l(h_l, embedding(condition)).
+
+    Pre-activation residual blocks (He et al. 2016), conditioned by feature-wise affine maps
+    (Perez et al. 2018, FiLM). Events of any rank are flattened and restored.
+
+    Args:
+        event_shape: shape of one sample.
+        width: features of every hidden layer.
+        blocks: residual blocks, two linear layers each.
+        dropout: rate inside the blocks while training.
+    Raises:
+        OptionError: an option out of its range.
+    """
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        *,
+        width: int = 128,
+        blocks: int = 3,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.event_shape = options.event(event_shape)
+        options.at_least("width", width, 2)
+        options.at_least("blocks", blocks, 1)
+        options.probability("dropout", dropout)
+        size = math.prod(self.event_shape)
+        self.embedding = nn.Sequential(Embedding(width), nn.SiLU())
+        self.enter = nn.Linear(size, width)
+        self.blocks = nn.ModuleList(_Block(width, dropout) for _ in range(blocks))
+        self.leave = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), zeroed(nn.Linear(width, size)))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:  # (B, *event), (B,)
+        embedded = self.embedding(condition.to(x.dtype))
+        h = self.enter(x.flatten(1))
+        for block in self.blocks:
+            h = block(h, embedded)
+        return self.leave(h).to(x.dtype).reshape(x.shape)
