@@ -12,7 +12,7 @@ import torch
 from scoresde import config
 from scoresde.config import Config
 from scoresde.data import Scaling
-from scoresde.errors import CheckpointError, UsageError
+from scoresde.errors import CheckpointError, DataError, UsageError
 from scoresde.io import checkpoint
 from scoresde.processes import Process
 from scoresde.score import ExactScore, NetworkScore, ScoreModel
@@ -84,23 +84,28 @@ def _trained(path: Path, dtype: torch.dtype, device: str) -> Source:
     metadata = checkpoint.metadata(path)
     try:
         settings = config.from_tables(metadata["config"])
+        resolved = settings.resolved()
         shape, sigma_data = tuple(metadata["event_shape"]), float(metadata["sigma_data"])
         scaling = Scaling.from_dict(metadata["scaling"])
-        step = int(metadata["step"])
+        step, data = int(metadata["step"]), resolved["data"]["name"]
+        net, process = settings.build("net", shape), settings.build("process")
+        model = NetworkScore(net, shape, settings.build("objective").kind, sigma_data, process)
     except KeyError as error:
         raise CheckpointError(f"the checkpoint {path} lacks {error} among its metadata") from None
-    net = load_state(path, settings.build("net", shape))
-    net = net.to(device=device, dtype=dtype).eval().requires_grad_(False)
-    process = settings.build("process")
-    resolved = settings.resolved()
+    except (AttributeError, DataError, TypeError, ValueError, UsageError) as error:
+        raise CheckpointError(
+            f"the checkpoint {path} describes a model that cannot be made here: {error}; a member "
+            "of another package needs that package"
+        ) from None
+    load_state(path, net).to(device=device, dtype=dtype).eval().requires_grad_(False)
     return Source(
-        NetworkScore(net, shape, settings.build("objective").kind, sigma_data, process),
+        model,
         process,
         resolved["process"],
         scaling,
         settings,
         "sha256:" + checkpoint.sha256(path),
-        f"{resolved['net']['name']} trained {step} steps on {resolved['data']['name']}",
+        f"{resolved['net']['name']} trained {step} steps on {data}",
     )
 
 

@@ -77,7 +77,7 @@ class Config:
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a TOML file and apply overrides of the form `section.option=value`."""
     try:
-        tables = tomllib.loads(Path(path).read_text())
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"no configuration at {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -118,7 +118,10 @@ def override(tables: dict, settings: Sequence[str]) -> dict:
         table = tables
         for key in keys[:-1]:
             inner = table.get(key, {})
-            table[key] = {"name": inner} if isinstance(inner, str) else dict(inner)
+            inner = {"name": inner} if isinstance(inner, str) else inner
+            if not isinstance(inner, dict):
+                raise UsageError(f"--set {setting}: {key} is {inner!r} and has no options")
+            table[key] = dict(inner)
             table = table[key]
         table[keys[-1]] = value
     return tables
@@ -137,6 +140,8 @@ def build(family: Family | type, table: dict | str, *supplied, where: str):
         return member(*supplied, **options)
     except UsageError as error:
         raise OptionError(f"{where}: {error}") from None
+    except (TypeError, ValueError) as error:  # of an option that the member leaves untyped
+        raise OptionError(f"{where} cannot be made of {options}: {error}") from error
 
 
 def resolve(family: Family | type, table: dict | str, *, where: str) -> dict:
@@ -169,10 +174,15 @@ def _read(family: Family | type, table: dict | str, where: str) -> tuple[type, d
     if isinstance(family, Family):
         if "name" not in table:
             raise OptionError(f"{where} needs a name: one of {', '.join(family.names())}")
-        member = family[table.pop("name")]
+        name = table.pop("name")
+        if not isinstance(name, str):
+            raise OptionError(f"{where}: a name is text, got {name!r}")
+        member = family[name]
     parameters = options_of(member)
     hints = _hints(member)
     for key in table:
+        if not parameters:
+            raise OptionError(f"{where}: {member.__name__} takes no options, got {key!r}")
         if key not in parameters:
             raise OptionError(f"{where}: " + unknown("option", key, list(parameters)))
     for key, p in parameters.items():
@@ -230,4 +240,4 @@ def _toml(value) -> str:
         return "[" + ", ".join(_toml(v) for v in value) + "]"
     if isinstance(value, float) and math.isinf(value):
         return "inf" if value > 0 else "-inf"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # not raw in TOML

@@ -76,7 +76,8 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
-        hint = "; ".join(getattr(error, "__notes__", []))
+        cause = error.__cause__ or error  # click wraps an interrupt in its own Abort
+        hint = "; ".join(getattr(cause, "__notes__", []))
         click.echo(f"interrupted{': ' + hint if hint else ''}", err=True)
         return INTERRUPTED
     except ScoresdeError as error:

@@ -16,7 +16,9 @@ from scoresde.cli.console import Console, common
 @click.option("--metric", "metrics", multiple=True, help="Metric to take [default: all].")
 @click.option("--resamples", default=200, show_default=True, help="Bootstrap resamples.")
 @click.option("--confidence", default=0.95, show_default=True, help="Of the intervals.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the bootstrap."
+)
 @click.option("--report", type=click.Path(path_type=Path), help="Write a picture (.png).")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the comparison as JSON.")
 @common

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ class Console:
     def show(self, renderable: object) -> None:
         """The result itself, in a form for people; silent with --json alone."""
         if not self.as_json:
-            _rich(sys.stdout).print(renderable, highlight=False, markup=False)
+            text = isinstance(renderable, str)  # long lines of TOML are not to be broken
+            _rich(sys.stdout).print(renderable, highlight=False, markup=False, soft_wrap=text)
 
     def detail(self, text: str) -> None:
         """A line that only -v shows."""
@@ -34,9 +36,9 @@ class Console:
             click.echo(text, err=True)
 
     def result(self, data: dict) -> None:
-        """The result as JSON, with --json alone."""
+        """The result as JSON, with --json alone; numbers that JSON lacks go as text."""
         if self.as_json:
-            click.echo(json.dumps(data, default=str, allow_nan=False))
+            click.echo(json.dumps(_finite(data), default=str, allow_nan=False))
 
     @contextlib.contextmanager
     def progress(self, what: str, total: float) -> Iterator[Callable[[float, str], None]]:
@@ -58,11 +60,20 @@ class Console:
             yield lambda done, note="": bar.update(task, completed=done, note=note)
 
 
+def _finite(value):
+    """The same plain data with NaN and infinities as the text 'nan', 'inf', '-inf'."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _rich(file):
     from rich.console import Console as RichConsole
 
     width = None if file.isatty() else 120
-    return RichConsole(file=file, width=width)
+    return RichConsole(file=file, width=width, emoji=False)
 
 
 def common(command):
@@ -130,7 +141,7 @@ def check_device(device: str) -> str:
     from scoresde.errors import UsageError
 
     try:
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).cpu()  # the device "meta" holds no numbers
     except (RuntimeError, AssertionError):
         raise UsageError(f"torch has no device {device!r} here; use --device cpu") from None
     return device

@@ -80,7 +80,7 @@ def _print(outcome, console: Console) -> None:
     console.say(rich_table(outcome.comparison))
     found = outcome.samples
     console.say(
-        f"2,000 samples against held-out data: pixel Fréchet {found['frechet']:.3f} (training data "
+        f"2,000 samples against held-out data: Fréchet {found['frechet']:.3f} (training data "
         f"{found['frechet_floor']:.3f}), nearest-training ratio {found['nearest_ratio']:.2f}"
     )
     for claim in outcome.claims:

@@ -89,12 +89,16 @@ def method_of(source, options: dict):
 
     own = source.config.sections
     sampler = options["sampler"]
+    if sampler is None and "sampler" not in own and "kernel" in own:
+        sampler = own["kernel"]["name"]
     if sampler in KERNELS.members or (sampler and sampler not in SAMPLERS and sampler in KERNELS):
-        if options["grid"] or options["steps"]:
+        if options["grid"] is not None or options["steps"] is not None:
             raise click.UsageError(
                 f"{sampler} runs at one level and takes no grid; set chain.draws, chain.warm_up"
             )
-        tables = {"kernel": {"name": sampler}, "chain": {}}
+        kernel = own.get("kernel", {})
+        kernel = kernel if kernel.get("name") == sampler else {"name": sampler}
+        tables = {"kernel": kernel, "chain": own.get("chain", {})}
     else:
         tables = {
             "sampler": sampler or own.get("sampler", "dpmpp-2m"),

@@ -20,17 +20,22 @@ from scoresde.cli.console import (
 @click.command("train")
 @click.argument("configuration", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder [default: runs/NAME].")
+@click.option("--resume", is_flag=True, help="Go on from the run folder's checkpoint.")
 @click.option("--force", is_flag=True, help="Replace the model that the run folder holds.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved configuration and stop.")
 @settings_option
 @device_option
 @threads_option
 @common
-def command(configuration, out, force, dry_run, settings, device, threads, console: Console):
+def command(
+    configuration, out, resume, force, dry_run, settings, device, threads, console: Console
+):
     """Train the network that CONFIGURATION (a .toml file) describes.
 
     Leaves a run folder: config.toml, checkpoint.safetensors, log.jsonl.
     """
+    if resume and force:
+        raise click.UsageError("--resume and --force exclude each other")
     from scoresde import config
 
     resolved = config.load(configuration, settings)
@@ -45,9 +50,15 @@ def command(configuration, out, force, dry_run, settings, device, threads, conso
         return
     check_device(device)
     set_threads(threads, console)
-    from scoresde.training_run import begin_folder, train_in_folder
+    from scoresde.checkpointed import CHECKPOINT
+    from scoresde.io import checkpoint
+    from scoresde.training_run import begin_folder, resume_folder, train_in_folder
 
-    folder = begin_folder(out or Path("runs") / configuration.stem, resolved, overwrite=force)
+    folder = out or Path("runs") / configuration.stem
+    if resume:
+        resume_folder(folder, resolved)
+    else:
+        begin_folder(folder, resolved, overwrite=force)
     last = None
 
     with console.progress("training", 1.0) as bar:
@@ -58,9 +69,15 @@ def command(configuration, out, force, dry_run, settings, device, threads, conso
             bar(step.progress, f"step {step.step}  loss {step.loss:.4g}")
 
         try:
-            source = train_in_folder(resolved, folder, device=device, on_step=on_step)
+            source = train_in_folder(
+                resolved, folder, device=device, resume=resume, on_step=on_step
+            )
         except KeyboardInterrupt as error:
-            error.add_note(f"the checkpoint of step {last.step if last else 0} is in {folder}")
+            if (folder / CHECKPOINT).exists():
+                step = checkpoint.metadata(folder / CHECKPOINT)["step"]
+                error.add_note(
+                    f"step {step} is safe in {folder}; the same call with --resume goes on"
+                )
             raise
     if last is not None:
         console.say(f"{source.description}: loss {last.loss:.4g} after {last.seconds:.1f} s")

@@ -46,17 +46,20 @@ class Denoising(Objective):
     rounding. In the score it reads w sigma^4/alpha^2 |s + (z - alpha x)/sigma^2|^2. (Vincent
     2011, eq. 9-11.) Summed over the event's dimensions for a bound in nats (`snr-rate`), averaged
     otherwise.
+    `stratified` spreads the times of a batch evenly, u_i = (u + i/B) mod 1: every u_i is uniform,
+    and the batch's mean varies less. (Kingma et al. 2021, appendix I.1.)
     """
 
     kind: str = "F"
     weighting: Weighting = field(default_factory=EDMWeighting)
     times: Times = field(default_factory=LogNormalTimes)
+    stratified: bool = True
 
     def __post_init__(self) -> None:
         check_kind(self.kind)
 
     def losses(self, model, process, x, noise, step, ids) -> Tensor:
-        u = noise.uniform(step, Purpose.TIME, ids, (1,))[:, 0]
+        u = self._uniform(noise, step, ids)
         eps = noise(step, Purpose.TRAIN, ids, tuple(x.shape[1:])).to(x.dtype)
         t, density = self.times.draw(u, process)
         exact = process.level(t, torch.empty([1] * x.ndim, dtype=torch.float64))
@@ -64,6 +67,13 @@ class Denoising(Objective):
         if self.weighting.over_time:
             weight = weight / density.reshape(weight.shape) * x[0].numel()
         return weighted_errors(model, self.kind, x, eps, exact, weight)
+
+    def _uniform(self, noise: Noise, step: int, ids: Tensor) -> Tensor:
+        """Uniform numbers, one a datum: independent, or one shared number and an even spread."""
+        if not self.stratified:
+            return noise.uniform(step, Purpose.TIME, ids, (1,))[:, 0]
+        shared = noise.uniform(step, Purpose.TIME, torch.zeros_like(ids[:1]), (1,))[0, 0]
+        return (shared + ids / len(ids)) % 1.0
 
 
 def weighted_errors(

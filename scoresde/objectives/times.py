@@ -51,6 +51,11 @@ class LogNormalTimes(Times):
     def draw(self, u: Tensor, process: Process) -> tuple[Tensor, Tensor]:
         ends = torch.tensor([process.t_min, 1.0], dtype=torch.float64, device=u.device)
         low, high = torch.special.ndtr((-0.5 * process.log_snr(ends) - self.mean) / self.std)
+        if not bool(high > low):
+            raise OptionError(
+                f"the log-normal times of mean {self.mean} and std {self.std} have no mass in the "
+                f"range of {type(process).__name__}; move the mean or widen the std"
+            )
         z = torch.special.ndtri(low + (high - low) * u)
         log_ratio = self.mean + self.std * z
         t = process.time(-2.0 * log_ratio).clamp(process.t_min, 1.0)
@@ -60,4 +65,4 @@ class LogNormalTimes(Times):
         return t, normal / (high - low) * rate
 
 
-TIMES = Family("law of times", {"uniform": UniformTimes, "log-normal": LogNormalTimes})
+TIMES = Family("time law", {"uniform": UniformTimes, "log-normal": LogNormalTimes})

@@ -15,9 +15,9 @@ class EulerMaruyama(GridSampler):
 
     The reverse SDE dz = [f z - (1 + eta^2)/2 g^2 score] dt + eta g dw of the same marginals for
     every eta: 1 is the reverse SDE, 0 the probability flow. Steps are in the process's own time.
-    A step to sigma = 0 takes the posterior mean, x_s = alpha_s x0, without noise. Weak order 1, one evaluation a
-    step. (Anderson 1982; Song et
-    al. 2021, Score-based generative modeling through SDEs, eq. 6.)
+    A step to sigma = 0 takes the posterior mean, x_s = alpha_s x0, without noise. Weak order 1,
+    one evaluation a step. (Anderson 1982; Song et al. 2021, Score-based generative modeling
+    through SDEs, eq. 6.)
     """
 
     eta: float = 1.0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from scoresde.errors import NonFiniteError
-from scoresde.kernels import Noise
+from scoresde.kernels import Noise, Purpose, uniform
 from scoresde.objectives import Objective
 from scoresde.processes import Process
 from scoresde.score import ScoreModel
@@ -28,7 +29,7 @@ class Step:
     gradient_norm: float  # before clipping
     learning_rate: float
     progress: float  # in (0, 1], by steps or by the clock
-    seconds: float  # since the run began
+    seconds: float  # since the run began; where time is bounded, over all its parts
 
 
 def train(
@@ -42,34 +43,46 @@ def train(
 ) -> Iterator[Step]:
     """Train `model`, whose network is `state.net`, on data (n, *event) in model space.
 
-    Batches, times and noise are functions of (seed, step). Raises `NonFiniteError` at the first
-    loss or gradient that is not finite, before it touches the weights.
+    Batches, times, noise and dropout are functions of (seed, step). Raises `NonFiniteError` at
+    the first loss or gradient that is not finite, before it touches the weights.
     """
-    begun = time.monotonic()
+    bound = options.seconds or float("inf")
+    begun = time.monotonic() - state.seconds
     noise = Noise(seed)
     places = torch.arange(options.batch, device=data.device)
     parameters = list(state.net.parameters())
     state.net.train()
-    progress = state.step / options.steps
+    progress = max(state.step / options.steps, state.seconds / bound)
     while progress < 1.0:
         k = state.step
         x = data[batch_indices(seed, k, options.batch, len(data)).to(data.device)]
-        with options.autocast(data.device):
+        with _keyed(seed, k, data.device), options.autocast(data.device):
             loss = objective.losses(model, process, x, noise, k, places).mean()
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, options.clip)
         rate = options.rate(k, progress)
-        _check(float(loss), float(norm), k, rate)
+        value, norm = float(loss.detach()), float(norm)
+        _check(value, norm, k, rate)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         state.optimizer.step()
         state.step = k + 1
         state.average(options.ema)
         seconds = time.monotonic() - begun
-        progress = max(state.step / options.steps, seconds / (options.seconds or float("inf")))
-        yield Step(state.step, float(loss), float(norm), rate, min(progress, 1.0), seconds)
+        state.seconds = seconds if options.seconds else 0.0
+        progress = max(state.step / options.steps, seconds / bound)
+        yield Step(state.step, value, norm, rate, min(progress, 1.0), seconds)
     state.net.eval()
+
+
+@contextmanager
+def _keyed(seed: int, step: int, device: torch.device) -> Iterator[None]:
+    """torch's own generator, from which dropout draws, keyed by (seed, step), then given back."""
+    key = int(uniform(seed, Purpose.TRAIN, step, torch.tensor([-1]), (1,)) * 2**32)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(key)
+        yield
 
 
 def _check(loss: float, norm: float, step: int, rate: float) -> None:

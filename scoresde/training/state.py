@@ -9,19 +9,24 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from scoresde.errors import CheckpointError
+from scoresde.errors import CheckpointError, NonFiniteError
 from scoresde.io import checkpoint
 from scoresde.training.options import Training
 
 
 @dataclass
 class TrainingState:
-    """The network, its moving average, the optimiser, and the number of steps made."""
+    """The network, its moving average, the optimiser, and the number of steps made.
+
+    `seconds` is the time spent so far, counted only where the options bound it: a run bounded by
+    its steps alone is the same to the bit each time.
+    """
 
     net: nn.Module
     ema: nn.Module
     optimizer: torch.optim.Optimizer
     step: int = 0
+    seconds: float = 0.0
 
     @classmethod
     def begin(cls, net: nn.Module, options: Training) -> TrainingState:
@@ -41,13 +46,22 @@ class TrainingState:
 
 
 def save_state(path: str | Path, state: TrainingState, metadata: dict) -> None:
-    """Write the whole state atomically: weights `net.*`, `ema.*` and moments `optimizer.*`."""
+    """Write the whole state atomically: weights `net.*`, `ema.*` and moments `optimizer.*`.
+
+    Raises `NonFiniteError` for weights that are not finite; the file there is then intact.
+    """
     tensors = {f"net.{k}": v for k, v in state.net.state_dict().items()}
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise NonFiniteError(
+                f"the weights {name} are not finite after step {state.step}, so they are not "
+                "saved; lower training.learning_rate"
+            )
     tensors |= {f"ema.{k}": v for k, v in state.ema.state_dict().items()}
     moments = state.optimizer.state_dict()["state"]
     for index, entry in moments.items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in entry.items()}
-    checkpoint.save(path, tensors, {**metadata, "step": state.step})
+    checkpoint.save(path, tensors, {**metadata, "step": state.step, "seconds": state.seconds})
 
 
 def load_state(path: str | Path, net: nn.Module, which: str = "ema") -> nn.Module:
@@ -68,7 +82,7 @@ def load_state(path: str | Path, net: nn.Module, which: str = "ema") -> nn.Modul
 
 
 def restore(path: str | Path, state: TrainingState) -> TrainingState:
-    """The whole state of a checkpoint, in place."""
+    """The whole state of a checkpoint, in place; raises `CheckpointError` if a part is missing."""
     load_state(path, state.net, "net")
     load_state(path, state.ema, "ema")
     tensors, metadata = checkpoint.load(path)
@@ -78,6 +92,15 @@ def restore(path: str | Path, state: TrainingState) -> TrainingState:
             _, index, key = name.split(".", 2)
             entries.setdefault(int(index), {})[key] = tensor
     groups = state.optimizer.state_dict()["param_groups"]
-    state.optimizer.load_state_dict({"state": entries, "param_groups": groups})
-    state.step = int(metadata["step"])
+    wanted = {i for group in groups for i in group["params"]}
+    try:
+        step, seconds = int(metadata["step"]), float(metadata["seconds"])
+        if step > 0 and entries.keys() != wanted:
+            raise ValueError(f"moments of {len(entries)} of {len(wanted)} parameters")
+        state.optimizer.load_state_dict({"state": entries, "param_groups": groups})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} does not hold a training state to go on from ({error}); train anew"
+        ) from None
+    state.step, state.seconds = step, seconds
     return state

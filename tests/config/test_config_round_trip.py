@@ -1,0 +1,93 @@
+"""Resolving is idempotent, and what is written as TOML reads back the same."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoresde import config
+from scoresde.config import NESTED, SECTIONS
+from scoresde.families import Family
+
+REQUIRED = {
+    # options without a default
+    "gaussian": {"mean": [1.0, -2.0], "covariance": [[2.0, 0.5], [0.5, 1.0]]},
+    "gaussian-mixture": {"means": [[0.0], [1.0]], "covariances": [0.5, 0.1]},
+    "ula": {"step_size": 0.01},
+    "mala": {"step_size": 0.01},
+    "npz": {"path": 'a "b"\\c.npz'},
+    "hdf5": {"path": "a.h5"},
+    "explicit": {"noise_ratios": [3.0, 1.0, 0.0]},
+}
+FAMILIES = {k: f for k, f in SECTIONS.items() if isinstance(f, Family)}
+MEMBERS = [(section, name) for section, family in FAMILIES.items() for name in family.members]
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+
+
+def _holds(tables: dict) -> None:
+    settings = config.from_tables(tables)
+    resolved = settings.resolved()
+    again = config.from_tables(resolved)
+    assert again.resolved() == resolved
+    read = tomllib.loads(config.to_toml(resolved))
+    assert config.from_tables(read).resolved() == resolved
+
+
+@pytest.mark.parametrize(("section", "name"), MEMBERS)
+def test_every_member_resolves_to_a_fixed_point_and_round_trips(section, name):
+    _holds({"seed": 7, section: {"name": name, **REQUIRED.get(name, {})}})
+
+
+@pytest.mark.parametrize("section", [k for k, f in SECTIONS.items() if not isinstance(f, Family)])
+def test_every_plain_section_does(section):
+    _holds({section: {}})
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        (option, name)
+        for option, family in (("weighting", 0), ("times", 1))
+        for name in list(NESTED.values())[family].members
+    ],
+)
+def test_every_nested_member_does(option, name):
+    _holds({"objective": {"name": "denoising", option: name}})
+
+
+@pytest.mark.parametrize(("section", "name"), MEMBERS)
+def test_resolving_changes_nothing_that_is_built(section, name):
+    tables = {section: {"name": name, **REQUIRED.get(name, {})}}
+    first = config.from_tables(tables)
+    second = config.from_tables(first.resolved())
+    supplied = ((2,),) if name == "mlp" else ((1, 8, 8),) if name == "unet" else ()
+    a, b = first.build(section, *supplied), second.build(section, *supplied)
+    if hasattr(a, "__dataclass_fields__"):
+        assert a == b
+    else:
+        assert type(a) is type(b)
+
+
+def test_a_table_of_betas_and_infinite_options_survive():
+    _holds({"process": {"name": "ddpm", "betas": [0.1, 0.2, 0.3]}})
+    _holds({"training": {"clip": float("inf"), "seconds": float("inf"), "learning_rate": 1e-30}})
+
+
+@given(path=st.text(st.characters(codec="utf-8"), min_size=1), seed=st.integers(0, 2**32 - 1))
+def test_any_text_is_written_as_toml_that_reads_back(path, seed):
+    read = tomllib.loads(config.to_toml({"seed": seed, "data": {"path": path}}))
+    assert read == {"seed": seed, "data": {"path": path}}
+
+
+@given(value=st.floats(allow_nan=False))
+def test_any_number_is_written_exactly(value):
+    assert tomllib.loads(config.to_toml({"a": value}))["a"] == value
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_configuration_of_the_repository_resolves(path):
+    settings = config.load(path)
+    _holds(settings.resolved())
+    assert {"data", "process", "net", "objective", "training"} <= settings.sections.keys()

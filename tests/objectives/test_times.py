@@ -1,0 +1,55 @@
+"""Laws of the training times: the density is that of the draws, for every process."""
+
+import pytest
+import torch
+from scipy import stats
+
+from scoresde.errors import OptionError
+from scoresde.kernels import uniform
+from scoresde.objectives import TIMES, LogNormalTimes
+from scoresde.processes import EDM, PROCESSES
+
+CONTINUOUS = [name for name in PROCESSES.members if name != "ddpm"]
+
+
+@pytest.mark.parametrize("law", TIMES.members)
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_the_density_is_the_slope_of_the_distribution_function(name, law):
+    process, times = PROCESSES[name](), TIMES[law]()
+    u = torch.linspace(0.001, 0.999, 400, dtype=torch.float64)
+    step = 1e-6
+    (before, _), (_, density), (after, _) = (
+        times.draw(u + h, process) for h in (-step, 0.0, step)
+    )
+    slope = 2.0 * step / (after - before)
+    torch.testing.assert_close(density, slope, rtol=1e-5, atol=0.0)
+
+
+@pytest.mark.parametrize("law", TIMES.members)
+@pytest.mark.parametrize("name", PROCESSES.members)
+def test_the_density_integrates_to_one(name, law):
+    process, times = PROCESSES[name](), TIMES[law]()
+    u = torch.linspace(0.0, 1.0, 200_001, dtype=torch.float64)[1:-1]
+    t, density = times.draw(u, process)
+    assert bool((t[1:] >= t[:-1]).all())
+    assert float(t[0]) >= process.t_min
+    assert float(t[-1]) <= 1.0
+    tolerance = 5e-3 if name == "ddpm" else 2e-4  # the chain's rates are one-sided at the knots
+    assert float(torch.trapezoid(density, t)) == pytest.approx(1.0, abs=tolerance)
+
+
+@pytest.mark.parametrize("name", PROCESSES.members)
+def test_log_normal_times_have_a_cut_off_normal_log_noise_ratio(name):
+    process, mean, std = PROCESSES[name](), -0.8, 1.1
+    u = uniform(11, 7, 0, torch.arange(20_000), (1,))[:, 0]
+    t, _ = LogNormalTimes(mean=mean, std=std).draw(u, process)
+    low, high = (-0.5 * process.at(end).log_snr for end in (process.t_min, 1.0))
+    law = stats.truncnorm((low - mean) / std, (high - mean) / std, loc=mean, scale=std)
+    found = stats.kstest((-0.5 * process.log_snr(t)).numpy(), law.cdf)
+    assert found.pvalue > 0.01
+
+
+@pytest.mark.parametrize("mean", [-60.0, 60.0])
+def test_times_without_mass_in_the_range_of_the_process_are_refused(mean):
+    with pytest.raises(OptionError, match="have no mass in the range of EDM"):
+        LogNormalTimes(mean=mean).draw(torch.tensor([0.5], dtype=torch.float64), EDM())
