@@ -1,41 +1,64 @@
 """How many CPU threads pay off at this moment.
 
-Two OpenMP threads on a busy machine were measured 20 times slower than one (each waits, spinning,
-for one that does not run), so the count is tried, not assumed.
+OpenMP threads spin while they wait. On an idle machine two train a small network a quarter faster
+than one; beside a busy neighbour they were measured 20 times slower, each waiting for one that
+does not run. So the count is tried on the work itself, and given up when that work stalls.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 
 import torch
 
-TRIAL_SECONDS = 0.15
+TRIALS = 3
+WORTH = 0.9  # more threads must take less than this share of one thread's time
+STALLED = 4.0  # times the work's own best
 
 
-def _rate(threads: int, seconds: float) -> float:
-    """Convolutions a second with that many threads."""
-    torch.set_num_threads(threads)
+def _convolutions() -> None:
     x, w = torch.ones(64, 32, 8, 8), torch.ones(32, 32, 3, 3)
     with torch.no_grad():
-        torch.nn.functional.conv2d(x, w, padding=1)
-        begun, count = time.perf_counter(), 0
-        while time.perf_counter() - begun < seconds:
+        for _ in range(10):
             torch.nn.functional.conv2d(x, w, padding=1)
-            count += 1
-        return count / (time.perf_counter() - begun)
 
 
-def fastest_threads() -> int:
-    """1 or all the cores this process may use, whichever convolves faster in two trials each."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def available_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def fastest_threads(work: Callable[[], object] = _convolutions) -> int:
+    """1 or all available cores, whichever does `work` faster; OMP_NUM_THREADS settles it."""
+    cores = available_cores()
     if "OMP_NUM_THREADS" in os.environ or cores == 1:
         return torch.get_num_threads()
     before = torch.get_num_threads()
-    rates = {1: 0.0, cores: 0.0}
-    for _ in range(2):
-        for count in rates:
-            rates[count] += _rate(count, TRIAL_SECONDS)
+    seconds: dict[int, list[float]] = {1: [], cores: []}
+    for _ in range(TRIALS + 1):
+        for count, taken in seconds.items():
+            torch.set_num_threads(count)
+            begun = time.perf_counter()
+            work()
+            taken.append(time.perf_counter() - begun)
     torch.set_num_threads(before)
-    return max(rates, key=rates.get)
+    typical = {count: sorted(taken[1:])[TRIALS // 2] for count, taken in seconds.items()}
+    return cores if typical[cores] < WORTH * typical[1] else 1
+
+
+class StallGuard:
+    """Told the time of each piece of equal work; falls back to one thread when the work stalls."""
+
+    def __init__(self) -> None:
+        self.best = float("inf")
+        self.slow = 0
+
+    def told(self, seconds: float) -> None:
+        self.best = min(self.best, seconds)
+        self.slow = self.slow + 1 if seconds > STALLED * self.best else 0
+        if self.slow >= 3 and torch.get_num_threads() > 1:
+            torch.set_num_threads(1)

@@ -6,7 +6,6 @@ Commands are imported when they run, so that `scoresde --help` needs neither tor
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 
 import click
@@ -66,9 +65,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """The exit code of a command line; errors are printed on standard error."""
-    # OpenMP threads that spin while they wait were measured 17 times slower on a busy machine;
-    # the runtime reads this once, when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = group.main(arguments, prog_name="scoresde", standalone_mode=False)
         return code if isinstance(code, int) else 0

@@ -35,13 +35,14 @@ def command(data, out, force, dry_run, settings, threads, console: Console):
         console.show(to_toml(resolved.resolved()))
         console.result(resolved.resolved())
         return
-    count = set_threads(threads, console)
-    console.say(f"scoresde demo: {data}, {count} CPU thread{'s' * (count > 1)}")
+    set_threads(threads, console)
+    console.say(f"scoresde demo: {data}")
     console.say(f"  {time.monotonic() - begun:6.1f} s  start")
     outcome = tell(
         resolved,
         free_folder(out or Path("runs") / f"demo-{data}", out is not None or force),
         overwrite=force,
+        threads=threads,
         progress=console.progress,
         phase=lambda name, seconds: console.say(f"  {seconds:6.1f} s  {name}"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,6 +21,12 @@ _LETTER = 0.092  # inches, about the width of a bold letter of size 9
 _POINTS = 2000
 
 
+def title_size(names: Iterable[str], wide: float) -> float:
+    """The size in points at which the longest of the names fits a panel `wide` inches wide."""
+    longest = max(map(len, names), default=1)
+    return max(5.0, min(9.5, 9.0 * wide / (_LETTER * max(longest, 1))))
+
+
 def draw_samples(
     axes: Axes,
     name: str,
@@ -28,9 +34,12 @@ def draw_samples(
     first: np.ndarray,
     colour: str | None,
     *,
+    size: float,
     invert: bool,
 ) -> None:
     """Tiles of images (n, c, h, w) or points (n, d) of one candidate; `first` sets the range.
+
+    `size` is the title's, in points.
 
     Raises DataError for other shapes, and for no samples.
     """
@@ -43,8 +52,6 @@ def draw_samples(
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set(color=FAINT, linewidth=0.8)
-    wide = axes.get_position().width * axes.figure.get_figwidth()
-    size = max(5.0, min(9.5, 9.0 * wide / (_LETTER * max(len(name), 1))))
     axes.set_title(name, loc="left", size=size, color=colour or INK, weight="bold", pad=4)
     if samples.ndim == 4:
         lo, hi = np.percentile(first, [0.5, 99.5])

@@ -18,6 +18,7 @@ from scoresde.compare.panels import (
     draw_errors,
     draw_samples,
     draw_table,
+    title_size,
 )
 from scoresde.errors import DataError, UsageError
 
@@ -72,12 +73,12 @@ def report(
         return figure.add_axes(place)
 
     _heading(figure, title, subtitle, height)
-    first = next(iter(arrays.values()))
+    first, size = next(iter(arrays.values())), title_size(arrays, side)
     for place, (name, samples) in enumerate(arrays.items()):
         row, column = divmod(place, columns)
         top = _HEAD + row * (side + _PANEL_HEAD) + _PANEL_HEAD
         panel = axes(_MARGIN + column * (side + _GUTTER), top, side, side)
-        draw_samples(panel, name, samples, first, _colour(name, colours), invert=invert)
+        draw_samples(panel, name, samples, first, _colour(name, colours), size=size, invert=invert)
     if errors:
         left = _MARGIN + columns * (side + _GUTTER) + 0.75
         top = _HEAD + _PANEL_HEAD

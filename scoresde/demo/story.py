@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import torch
+
 from scoresde import config
 from scoresde.checkpointed import Source
 from scoresde.compare import Comparison, compare, nearest_distance_ratio
@@ -23,7 +25,9 @@ from scoresde.errors import OptionError
 from scoresde.families import unknown
 from scoresde.generate import Request, generate
 from scoresde.io.dump import Dump
-from scoresde.training_run import begin_folder, train_in_folder
+from scoresde.threads import StallGuard, fastest_threads
+from scoresde.training import Step, train
+from scoresde.training_run import begin_folder, prepare, train_in_folder
 
 DEMOS = ("digits", "moons")
 SIGMAS = (0.1, 0.3, 0.5, 1.0, 2.0)
@@ -75,12 +79,14 @@ def tell(
     folder: Path,
     *,
     overwrite: bool = False,
+    threads: int | None = None,
     progress: Callable | None = None,
     phase: Callable[[str, float], None] | None = None,
 ) -> Outcome:
     """Run the demo in a folder.
 
-    `progress(what, total)` opens a bar, `phase(name, seconds)` is told of each finished phase.
+    `threads` CPU threads train the network; None tries one and all. `progress(what, total)` opens
+    a bar, `phase(name, seconds)` is told of each finished phase.
     """
     outcome = Outcome(begin_folder(folder, settings, overwrite=overwrite))
     bar = progress or _no_bar
@@ -97,12 +103,7 @@ def tell(
         data = settings.build("data").load()
         baselines = {"Gaussian": fit_gaussian(data.train), "KDE": fit_kde(data.train)}
     with timed("training"), bar("training", 1.0) as update:
-        source = train_in_folder(
-            settings,
-            outcome.folder,
-            data=data,
-            on_step=lambda s: update(s.progress, f"step {s.step}  loss {s.loss:.4f}"),
-        )
+        source = _train(settings, outcome.folder, data, threads, update)
     with timed("denoising"):
         outcome.denoising = denoising_errors(source.model, baselines, data.test, SIGMAS)
     with timed(f"{SAMPLES} samples"), bar("sampling", SAMPLES) as update:
@@ -125,6 +126,28 @@ def tell(
 @contextmanager
 def _no_bar(what: str, total: float):
     yield lambda done, note="": None
+
+
+def _train(settings: Config, folder: Path, data: Dataset, threads: int | None, update) -> Source:
+    """Train, with as many threads as a few steps on a copy show to pay off just now."""
+    torch.set_num_threads(threads or fastest_threads(_trial_step(settings, data)))
+    guard, before = StallGuard(), 0.0
+
+    def on_step(step: Step) -> None:
+        nonlocal before
+        guard.told(step.seconds - before)
+        before = step.seconds
+        update(step.progress, f"step {step.step}  loss {step.loss:.4f}")
+
+    return train_in_folder(settings, folder, data=data, on_step=on_step)
+
+
+def _trial_step(settings: Config, data: Dataset) -> Callable[[], Step]:
+    """One more training step of a copy, at each call."""
+    model, state, options = prepare(settings, data, "cpu")
+    objective, process = settings.build("objective"), settings.build("process")
+    steps = train(state, model, objective, process, data.train, options, settings.seed)
+    return lambda: next(steps)
 
 
 def _method(settings: Config) -> Config:

@@ -73,7 +73,7 @@ class Denoising(Objective):
         if not self.stratified:
             return noise.uniform(step, Purpose.TIME, ids, (1,))[:, 0]
         shared = noise.uniform(step, Purpose.TIME, torch.zeros_like(ids[:1]), (1,))[0, 0]
-        return (shared + ids / len(ids)) % 1.0
+        return (shared + ids.to(torch.float64) / len(ids)) % 1.0
 
 
 def weighted_errors(

@@ -31,7 +31,10 @@ class TrainingState:
     @classmethod
     def begin(cls, net: nn.Module, options: Training) -> TrainingState:
         optimizer = torch.optim.AdamW(
-            net.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+            net.parameters(),
+            lr=options.learning_rate,
+            weight_decay=options.weight_decay,
+            fused=True,
         )
         return cls(net, copy.deepcopy(net).requires_grad_(False), optimizer)
 

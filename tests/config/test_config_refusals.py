@@ -1,4 +1,4 @@
-"""What a configuration refuses, and that the refusal names the place, the value and the way out."""
+"""What a configuration refuses: the refusal names the place, the value and the way out."""
 
 import pytest
 
@@ -30,7 +30,7 @@ REFUSED = {
     "untyped": ({"density": {**GAUSSIAN, "event_shape": 3}}, "[density]", "int"),
     "nested member": (
         {"objective": {"name": "denoising", "times": "unifrom"}},
-        "unknown law of times 'unifrom'",
+        "'unifrom'; known: uniform",
         "Did you mean 'uniform'?",
     ),
     "nested option": (

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 from toy_models import ExactKind, Formula
 
 from scoresde.densities import Gaussian, GaussianMixture
@@ -50,7 +51,7 @@ def _drawn(process, times, ids, shape, seed, step):
 def test_edm_weights_make_the_residual_of_f_count_once():
     d, process = 0.6, EDM()
     x, ids = _batch(MIXTURE, 100)
-    objective = Denoising(kind="F")
+    objective = Denoising(kind="F", stratified=False)
     loss = objective.losses(Formula("F", torch.sin, d), process, x, Noise(5), 2, ids)
     t, eps = _drawn(process, LogNormalTimes(), ids, (2,), 5, 2)
     r = process.sigma(t)
@@ -64,7 +65,8 @@ def test_edm_weights_make_the_residual_of_f_count_once():
 def test_simple_weights_give_the_mean_square_error_of_eps(kind):
     process, times = VPLinear(), UniformTimes()
     x, ids = _batch(MIXTURE, 100)
-    objective = Denoising(kind=kind, weighting=WEIGHTINGS["simple"](), times=times)
+    simple = WEIGHTINGS["simple"]()
+    objective = Denoising(kind=kind, weighting=simple, times=times, stratified=False)
     loss = objective.losses(Formula(kind, torch.sin), process, x, Noise(5), 2, ids)
     t, eps = _drawn(process, times, ids, (2,), 5, 2)
     alpha, sigma = process.alpha(t), process.sigma(t)
@@ -76,12 +78,10 @@ def test_simple_weights_give_the_mean_square_error_of_eps(kind):
 def _bound(process, variances) -> float:
     """L_inf of N(m, diag v): sum log(1 + SNR v)/2 between the process's ends, in nats."""
     ends = [math.exp(process.at(t).log_snr) for t in (process.t_min, 1.0)]
-    return sum(
-        0.5 * (math.log1p(ends[0] * v) - math.log1p(ends[1] * v)) for v in variances
-    )
+    return sum(0.5 * (math.log1p(ends[0] * v) - math.log1p(ends[1] * v)) for v in variances)
 
 
-VP = VPLinear()
+VP = VPLinear(t_min=0.05)
 VE_OF_EQUAL_ENDS = VarianceExploding(
     sigma_min=VP.at(VP.t_min).noise_ratio, sigma_max=VP.at(1.0).noise_ratio
 )
@@ -93,7 +93,8 @@ def test_the_snr_rate_weights_estimate_the_bound_under_either_law_of_times(proce
     variances = (2.0, 0.3)
     density = Gaussian(mean=[1.0, -1.0], covariance=[[2.0, 0.0], [0.0, 0.3]])
     x, ids = _batch(density, 60_000)
-    objective = Denoising(kind="v", weighting=WEIGHTINGS["snr-rate"](), times=times)
+    rate = WEIGHTINGS["snr-rate"]()
+    objective = Denoising(kind="v", weighting=rate, times=times, stratified=False)
     losses = objective.losses(ExactKind(density, "v"), process, x, Noise(2), 0, ids)
     standard_error = float(losses.std()) / math.sqrt(len(losses))
     exact = _bound(process, variances)
@@ -103,8 +104,10 @@ def test_the_snr_rate_weights_estimate_the_bound_under_either_law_of_times(proce
 
 
 def test_the_best_linear_denoiser_of_a_gaussian_is_the_wiener_filter():
-    variance, level = 0.5, NoiseLevel(t=0.5, alpha=0.8, sigma=0.6)
-    level = NoiseLevel(*(torch.full((1, 1), v, dtype=torch.float64) for v in (0.5, 0.8, 0.6, 0, 0)))
+    variance = 0.5
+    level = NoiseLevel(
+        *(torch.full((1, 1), v, dtype=torch.float64) for v in (0.5, 0.8, 0.6, 0, 0))
+    )
     x, ids = _batch(Gaussian(mean=[0.0], covariance=[[variance]]), 200_000)
     eps = normal(9, Purpose.TRAIN, 0, ids, (1,))
     weight = torch.ones(1, 1, dtype=torch.float64)
@@ -150,7 +153,7 @@ def test_explicit_and_denoising_score_matching_have_one_gradient():
 
 def test_a_datum_s_loss_depends_on_seed_step_and_place_alone():
     x, ids = _batch(MIXTURE, 12)
-    objective, model = Denoising(kind="eps"), ExactKind(MIXTURE, "eps")
+    objective, model = Denoising(kind="eps", stratified=False), ExactKind(MIXTURE, "eps")
 
     def losses(seed=0, step=0, rows=slice(None)):
         return objective.losses(model, VP, x[rows], Noise(seed), step, ids[rows])
@@ -161,3 +164,43 @@ def test_a_datum_s_loss_depends_on_seed_step_and_place_alone():
     assert torch.equal(losses(), whole)
     for other in (losses(seed=1), losses(step=1)):
         assert bool((other != whole).all())
+
+
+class Recorded(LogNormalTimes):
+    """Log-normal times that keep the uniform numbers they were given."""
+
+    def draw(self, u, process):
+        self.given.append(u)
+        return super().draw(u, process)
+
+
+def test_stratified_times_fall_one_in_each_stratum_and_are_uniform_over_steps():
+    times = Recorded()
+    object.__setattr__(times, "given", [])
+    x, ids = _batch(MIXTURE, 24)
+    objective, model = Denoising(kind="eps", times=times), ExactKind(MIXTURE, "eps")
+    for step in range(400):
+        objective.losses(model, VP, x, Noise(0), step, ids)
+    u = torch.stack(times.given)
+    assert u.dtype == torch.float64  # in float32 a number rounds to 1, whose quantile is infinite
+    assert bool(((u * 24).floor().sort(1).values == torch.arange(24)).all())
+    assert stats.kstest(u[:, 5].numpy(), "uniform").pvalue > 0.01
+    assert stats.kstest(u[:, 0].numpy(), "uniform").pvalue > 0.01
+
+
+def test_stratified_times_lower_the_variance_of_the_batch_and_keep_its_mean():
+    """The loss of one fixed answer to one datum is a function of the time alone."""
+    x, ids, means = torch.ones(16, 2, dtype=torch.float64), torch.arange(16), {}
+    model = Formula("x0", torch.zeros_like)
+    for stratified in (False, True):
+        objective = Denoising(
+            kind="x0",
+            weighting=WEIGHTINGS["simple"](),
+            times=UniformTimes(),
+            stratified=stratified,
+        )
+        batches = [objective.losses(model, VP, x, Noise(0), k, ids).mean() for k in range(300)]
+        means[stratified] = torch.stack(batches)
+    assert float(means[True].var()) < 0.5 * float(means[False].var())
+    error = math.sqrt(sum(float(m.var()) for m in means.values()) / 300)
+    assert abs(float(means[True].mean() - means[False].mean())) < 4.0 * error
