@@ -121,5 +121,5 @@ def training_metadata(settings: Config, data, model: ScoreModel) -> dict:
 
 
 def sigma_data_of(x: torch.Tensor) -> float:
-    """The root-mean-square of the data, which gives the network inputs of unit second moment."""
-    return float(x.double().square().mean().sqrt())
+    """The deviation of the data's elements from their common mean, EDM's sigma_data."""
+    return float(x.double().std(correction=0))

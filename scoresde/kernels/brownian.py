@@ -59,11 +59,12 @@ def _value(seed: int, ids: Tensor, shape: tuple[int, ...], u: float) -> Tensor:
 
 
 def increment(seed: int, ids: Tensor, shape: tuple[int, ...], u0: float, u1: float) -> Tensor:
-    """W(u1) - W(u0) on the clock [0, 1], float64, (len(ids), *shape); variance u1 - u0.
+    """W(u1) - W(u0) on the clock [0, 1], float64, (len(ids), *shape).
 
-    Increments over adjoining intervals add up to the increment over their union (to rounding), so
-    a path does not depend on how it is cut into steps. Raises `OptionError` unless 0 <= u0 <= u1
-    <= 1.
+    Its variance is u1 - u0 where the two lie in different finest intervals (2^-20 wide) or at
+    dyadic points; a step of that size is below what the path resolves. Increments over adjoining
+    intervals add up to the increment over their union (to rounding), so a path does not depend on
+    how it is cut into steps. Raises `OptionError` unless 0 <= u0 <= u1 <= 1.
     """
     if not 0.0 <= u0 <= u1 <= 1.0:
         raise OptionError(f"a Brownian increment needs 0 <= u0 <= u1 <= 1, got {u0} and {u1}")

@@ -41,7 +41,7 @@ class Purpose(IntEnum):
     STEP = 1  # the noise of a move
     CHURN = 2  # the noise of a move upwards
     PROPOSAL = 3  # a Langevin proposal
-    ACCEPT = 4  # a Metropolis uniform
+    ACCEPT = 4  # a Metropolis test
     PATH = 5  # a Brownian path
     ORDER = 6  # the order of the training data
     TIME = 7  # training times

@@ -130,8 +130,9 @@ class MALA(LangevinKernel):
         log_a = value - state.value + forward - back.square().flatten(1).sum(1) / (4.0 * delta)
         sound = torch.isfinite(value) & torch.isfinite(score).flatten(1).all(1)
         log_a = torch.where(sound, log_a, -math.inf)
-        u = target.noise.uniform(state.step, Purpose.ACCEPT, target.ids, (1,))[:, 0]
-        accept = u.log() < log_a
+        # the Metropolis uniform is the normal's distribution function, so any noise source will do
+        normal = target.noise(state.step, Purpose.ACCEPT, target.ids, (1,))[:, 0]
+        accept = torch.special.log_ndtr(normal) < log_a
         wide = _rows(accept, x)
         moved = State(
             torch.where(wide, y, x),

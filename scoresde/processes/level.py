@@ -70,7 +70,9 @@ class NoiseLevel:
 
     @property
     def snr_rate(self):
-        """d SNR / dt = 2 (alpha / sigma^2)(alpha' - alpha sigma' / sigma) < 0."""
+        """d SNR / dt = 2 (alpha / sigma^2)(alpha' - alpha sigma' / sigma); -inf at sigma = 0."""
+        if not isinstance(self.sigma, torch.Tensor) and self.sigma == 0.0:
+            return -math.inf
         ratio = self.alpha / self.sigma
         return 2.0 * ratio / self.sigma * (self.alpha_rate - ratio * self.sigma_rate)
 

@@ -29,6 +29,7 @@ class Training:
     learning_rate: float = 1e-3
     warm_up: int = 100  # steps
     weight_decay: float = 0.0
+    beta2: float = 0.999  # of AdamW
     clip: float = 1.0  # of the gradient's norm; inf to leave it be
     ema: float = 0.999  # decay a step, reached by min(ema, (1 + k)/(10 + k)) at step k
     precision: str = "auto"
@@ -49,8 +50,9 @@ class Training:
             raise OptionError(f"seconds of training is positive, got {self.seconds}")
         if not 0.0 <= self.weight_decay < math.inf:
             raise OptionError(f"weight_decay of training is >= 0, got {self.weight_decay}")
-        if not 0.0 <= self.ema < 1.0:
-            raise OptionError(f"ema of training lies in [0, 1), got {self.ema}")
+        for name in ("ema", "beta2"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise OptionError(f"{name} of training lies in [0, 1), got {getattr(self, name)}")
         if self.precision not in PRECISIONS:
             raise OptionError(unknown("precision", self.precision, list(PRECISIONS)))
 

@@ -33,6 +33,7 @@ class TrainingState:
         optimizer = torch.optim.AdamW(
             net.parameters(),
             lr=options.learning_rate,
+            betas=(0.9, options.beta2),
             weight_decay=options.weight_decay,
             fused=True,
         )

@@ -4,7 +4,7 @@ import pytest
 from cli_tools import GAUSSIAN, TINY
 
 
-@pytest.fixture()
+@pytest.fixture
 def here(tmp_path, monkeypatch) -> Path:
     """An empty working folder with a density and a tiny training configuration."""
     (tmp_path / "gaussian.toml").write_text(GAUSSIAN)
