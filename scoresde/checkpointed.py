@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,5 +122,14 @@ def training_metadata(settings: Config, data, model: ScoreModel) -> dict:
 
 
 def sigma_data_of(x: torch.Tensor) -> float:
-    """The deviation of the data's elements from their common mean, EDM's sigma_data."""
-    return float(x.double().std(correction=0))
+    """The deviation of the data's elements from their common mean, EDM's sigma_data.
+
+    Raises `DataError` where it is 0 or not finite.
+    """
+    value = float(x.double().std(correction=0))
+    if not 0.0 < value < math.inf:
+        raise DataError(
+            f"the training data have the deviation {value}; a network can be trained on finite "
+            "data that are not constant"
+        )
+    return value

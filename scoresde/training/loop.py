@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scoresde.errors import NonFiniteError
-from scoresde.kernels import Noise, Purpose, uniform
+from scoresde.kernels import Noise
 from scoresde.objectives import Objective
 from scoresde.processes import Process
 from scoresde.score import ScoreModel
@@ -79,10 +79,16 @@ def train(
 @contextmanager
 def _keyed(seed: int, step: int, device: torch.device) -> Iterator[None]:
     """torch's own generator, from which dropout draws, keyed by (seed, step), then given back."""
-    key = int(uniform(seed, Purpose.TRAIN, step, torch.tensor([-1]), (1,)) * 2**32)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(key)
+    source = torch.default_generator
+    if device.type == "cuda":
+        source = torch.cuda.default_generators[device.index or 0]
+    before = source.get_state()
+    # the CPU's generator heeds the low 32 bits alone, so both must reach them
+    source.manual_seed((0x9E3779B97F4A7C15 * (seed + 1) + 0xBF58476D1CE4E5B9 * step) % 2**64 >> 32)
+    try:
         yield
+    finally:
+        source.set_state(before)
 
 
 def _check(loss: float, norm: float, step: int, rate: float) -> None:

@@ -55,7 +55,7 @@ def stopped_when(
     while child.poll() is None and not ready():
         if time.monotonic() > given_up:
             child.kill()
-        time.sleep(0.005)
+        time.sleep(0.03)
     child.send_signal(number)
     _, error = child.communicate(timeout=PATIENCE)
     return child.returncode, error

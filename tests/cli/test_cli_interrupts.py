@@ -8,7 +8,7 @@ from cli_tools import call, start, stopped_when
 from scoresde.errors import ScoresdeError
 from scoresde.io import checkpoint, dump
 
-SAMPLE = ["sample", "gaussian.toml", "--n", "300", "--batch", "3", "--steps", "6"]
+SAMPLE = ["sample", "gaussian.toml", "--n", "150", "--batch", "3", "--steps", "6"]
 
 
 def _rows(path) -> int:
@@ -21,9 +21,9 @@ def _rows(path) -> int:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_sampling_goes_on_to_the_same_bytes(here, capsys, number):
     child = start([*SAMPLE, "--out", "part.h5"], here)
-    code, error = stopped_when(child, lambda: _rows(here / "part.h5") >= 30, number)
+    code, error = stopped_when(child, lambda: _rows(here / "part.h5") >= 15, number)
     done = _rows(here / "part.h5")
-    assert 30 <= done < 300
+    assert 15 <= done < 150
     if number == signal.SIGINT:
         assert code == 130
         assert "interrupted" in error

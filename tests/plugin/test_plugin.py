@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scoresde.cli import run
 from scoresde.io import dump
 
 PACKAGE = Path(__file__).parent / "package"  # a folder that pytest does not put on the path
@@ -25,9 +26,9 @@ print(json.dumps([run(call) for call in json.loads(sys.argv[1])]))
 """
 
 
-def _runs(folder: Path, *calls: list[str], plugin: bool = True) -> tuple[list[int], str, str]:
+def _runs(folder: Path, *calls: list[str]) -> tuple[list[int], str, str]:
     """Exit codes, standard output and error of command lines run one after another."""
-    paths = [str(PACKAGE)] * plugin + [os.environ.get("PYTHONPATH", "")]
+    paths = [str(PACKAGE), os.environ.get("PYTHONPATH", "")]
     child = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(calls)],
         cwd=folder,
@@ -98,9 +99,7 @@ def test_it_is_verified_and_a_false_order_is_found_out(ran):
     assert "log-euler" in passed
 
 
-def test_without_the_package_its_name_is_unknown(tmp_path):
+def test_without_the_package_its_name_is_unknown(tmp_path, capsys):
     (tmp_path / "g.toml").write_text(DENSITY)
-    call = ["sample", "g.toml", "--sampler", "log-euler"]
-    codes, _, error = _runs(tmp_path, call, plugin=False)
-    assert codes == [2]
-    assert "unknown sampler 'log-euler'" in error
+    assert run(["sample", str(tmp_path / "g.toml"), "--sampler", "log-euler"]) == 2
+    assert "unknown sampler 'log-euler'" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import torch
 
 from scoresde import training_run
 from scoresde.checkpointed import CHECKPOINT, open_source
-from scoresde.errors import CheckpointError, NonFiniteError, ScoresdeError, UsageError
+from scoresde.errors import CheckpointError, DataError, NonFiniteError, ScoresdeError, UsageError
 from scoresde.io import checkpoint
 from scoresde.training import load_state, restore, save_state
 from scoresde.training.order import batch_indices
@@ -120,7 +120,7 @@ def test_the_folder_holds_configuration_log_and_a_checkpoint_that_opens(tmp_path
     data = chosen.build("data").load()
     assert source.scaling == data.scaling
     assert source.model.sigma_data == pytest.approx(
-        float(data.train.double().square().mean().sqrt()), rel=1e-12
+        float(data.train.double().std(correction=0)), rel=1e-12
     )
     assert source.description == "mlp trained 2 steps on moons"
     again = tmp_path / "again"
@@ -220,3 +220,10 @@ def test_going_on_from_nothing_is_refused_and_for_longer_is_not(tmp_path):
     longer = tiny_run.settings(training={"steps": 5})
     train_in_folder(longer, resume_folder(folder, longer), resume=True)
     assert checkpoint.metadata(folder / CHECKPOINT)["step"] == 5
+
+
+@pytest.mark.parametrize("value", [0.0, torch.nan, torch.inf])
+def test_data_without_spread_or_not_finite_are_refused(value):
+    data = tiny_run.dataset(torch.full((4, 2), value))
+    with pytest.raises(DataError, match="the training data have the deviation"):
+        prepare(tiny_run.settings(), data, "cpu")
