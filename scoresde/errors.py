@@ -23,6 +23,10 @@ class UnknownNameError(UsageError):
     """A name that no member of a family bears."""
 
 
+class PluginError(ScoresdeError):
+    """Another package's member that cannot be imported."""
+
+
 class OptionError(UsageError, ValueError):
     """An option that does not exist, has the wrong type or lies out of range."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
-from scoresde.errors import UnknownNameError
+from scoresde.errors import PluginError, UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Family:
             return self.members[name]
         plugins = self._plugins()
         if name in plugins:
-            return plugins[name].load()
+            return _load(self.noun, plugins[name])
         raise UnknownNameError(unknown(self.noun, name, [*self.members, *sorted(plugins)]))
 
     def name_of(self, member: object) -> str:
@@ -56,10 +56,22 @@ class Family:
         for name in self.members:
             if self.members[name] is cls:
                 return name
+        place = f"{cls.__module__}:{cls.__qualname__}"
         for name, point in self._plugins().items():
-            if point.load() is cls:
+            if point.value == place:
                 return name
         return cls.__name__
+
+
+def _load(noun: str, point: EntryPoint) -> type:
+    """The member behind an entry point; raises `PluginError` for whatever its import raises."""
+    try:
+        return point.load()
+    except Exception as error:
+        raise PluginError(
+            f"the plug-in {noun} {point.name!r} ({point.value}) cannot be imported: "
+            f"{type(error).__name__}: {error}; mend or uninstall its package"
+        ) from error
 
 
 def unknown(noun: str, name: str, known: list[str]) -> str:

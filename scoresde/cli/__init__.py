@@ -6,6 +6,7 @@ Commands are imported when they run, so that `scoresde --help` needs neither tor
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -65,6 +66,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """The exit code of a command line; errors are printed on standard error."""
+    # numpy's own threads have small matrices here, and beside a busy neighbour they were measured
+    # to take ten times as long as one; read once, when numpy is imported
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = group.main(arguments, prog_name="scoresde", standalone_mode=False)
         return code if isinstance(code, int) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from scoresde.cli.console import Console, common
+from scoresde.errors import PluginError, UnknownNameError
 
 
 @click.command("list")
@@ -14,14 +15,13 @@ def command(family, console: Console):
     """List the members of every family, or of FAMILY (samplers, processes, ...), plug-ins too."""
     families = _families()
     if family is not None:
-        from scoresde.errors import UnknownNameError
         from scoresde.families import unknown
 
         if family not in families:
             raise UnknownNameError(unknown("family", family, list(families)))
         families = {family: families[family]}
     listing = {
-        plural: {name: _summary(members[name]) for name in members.names()}
+        plural: {name: _summary(members, name) for name in members.names()}
         for plural, members in families.items()
     }
     from rich.table import Table
@@ -45,6 +45,9 @@ def _families() -> dict:
     return {f.plural.replace(" ", "-"): f for f in [*found, WEIGHTINGS, TIMES, METRICS]}
 
 
-def _summary(member: type) -> str:
-    """The first line of a member's docstring."""
-    return (member.__doc__ or "").strip().split("\n")[0].rstrip(".")
+def _summary(family, name: str) -> str:
+    """The first line of a member's docstring, or why there is no member."""
+    try:
+        return (family[name].__doc__ or "").strip().split("\n")[0].rstrip(".")
+    except PluginError as error:
+        return str(error)

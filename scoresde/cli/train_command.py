@@ -52,8 +52,10 @@ def command(
     set_threads(threads, console)
     from scoresde.checkpointed import CHECKPOINT
     from scoresde.io import checkpoint
-    from scoresde.training_run import begin_folder, resume_folder, train_in_folder
+    from scoresde.training_run import begin_folder, prepare, resume_folder, train_in_folder
 
+    data = resolved.build("data").load()
+    prepare(resolved, data, device)  # what cannot be built is refused before there is a folder
     folder = out or Path("runs") / configuration.stem
     if resume:
         resume_folder(folder, resolved)
@@ -70,7 +72,7 @@ def command(
 
         try:
             source = train_in_folder(
-                resolved, folder, device=device, resume=resume, on_step=on_step
+                resolved, folder, data=data, device=device, resume=resume, on_step=on_step
             )
         except KeyboardInterrupt as error:
             if (folder / CHECKPOINT).exists():
