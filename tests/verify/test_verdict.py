@@ -100,7 +100,7 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 
 class _Point:
     def __init__(self, name, target):
-        self.name, self.target = name, target
+        self.name, self.target, self.value = name, target, f"package:{name}"
 
     def load(self):
         if isinstance(self.target, Exception):
