@@ -55,6 +55,8 @@ def open_source(path: str | Path, *, dtype=torch.float32, device: str = "cpu") -
     if not path.exists():
         raise UsageError(f"no model at {path}; give a run folder, a checkpoint or a .toml file")
     if path.suffix == ".toml":
+        if device != "cpu":
+            raise UsageError(f"an exact density is computed on the CPU, not on {device!r}")
         return exact_source(config.load(path))
     return _trained(path, dtype, device)
 

@@ -145,16 +145,18 @@ def build(family: Family | type, table: dict | str, *supplied, where: str):
 
 
 def resolve(family: Family | type, table: dict | str, *, where: str) -> dict:
-    """The table with every option at its value; checks ranges where the options alone suffice."""
+    """The table with every option at its value, as the member itself has it.
+
+    Where a member needs more than its options (a net its event shape), values are as given.
+    """
     member, options = _read(family, table, where)
     parameters = options_of(member)
     positional = len(inspect.signature(member).parameters) > len(parameters)
+    values = {name: options.get(name, _default(member, p)) for name, p in parameters.items()}
     if not positional:
-        build(family, table, where=where)
-    values = {
-        name: options[name] if name in options else _default(member, p)
-        for name, p in parameters.items()
-    }
+        made = build(family, table, where=where)
+        if is_dataclass(member):
+            values = {name: getattr(made, name) for name in parameters}
     name = {"name": family.name_of(member)} if isinstance(family, Family) else {}
     return {**name, **{key: _plain(value) for key, value in values.items()}}
 

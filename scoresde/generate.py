@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scoresde.checkpointed import Source
 from scoresde.config import Config
-from scoresde.errors import OptionError, UsageError
+from scoresde.errors import OptionError, ScoresdeError, UsageError
 from scoresde.io import dump
 from scoresde.io.provenance import provenance
 from scoresde.kernels import Noise
@@ -100,11 +100,13 @@ class Generator:
         """The columns of a dump for these ids, in the units of the data."""
         result = self.draw(ids.to(self.request.device))
         undo = self.source.scaling.undo
-        columns = {"samples": undo(result.x), "nfe": result.nfe}
+        # a chain at a level samples z = alpha x + sigma eps: x/alpha is in the data's units
+        alpha = self.levels[0].alpha if self.kernel is not None else 1.0
+        columns = {"samples": undo(result.x / alpha), "nfe": result.nfe}
         if result.trajectory is not None:
             columns["trajectory"] = undo(result.trajectory)
         if result.chain is not None:
-            columns["chain"] = undo(result.chain)
+            columns["chain"] = undo(result.chain / alpha)
         if self.request.log_prob:
             value = self.source.model.log_density(result.x).to(torch.float64)
             columns["log_prob"] = value - self._log_volume()
@@ -131,6 +133,16 @@ class Generator:
             "facts": {"acceptance": self.request.dtype} if self.kernel is not None else {},
         }
 
+    def start_share(self) -> float:
+        """The share of the data in a first state's variance, about alpha^2 d^2/scale^2.
+
+        The start is taken as pure noise, which is right only where this is small.
+        """
+        first = self.levels[0]
+        if self.kernel is not None:
+            return 0.0
+        return (first.alpha * self.source.model.sigma_data / first.scale) ** 2
+
     def attributes(self) -> dict:
         """What identifies the run, and where it came from."""
         request, method = self.request, self.request.method.resolved()
@@ -142,6 +154,8 @@ class Generator:
             "process": self.source.process_table,
             **method,
             "seed": request.seed,
+            "batch": request.batch,
+            "device": request.device,
             "stochastic": self.stochastic,
             "start": f"seed {request.seed}, sigma/alpha {ratio:.9g}",
             "scaling": self.source.scaling.to_dict(),
@@ -149,8 +163,6 @@ class Generator:
         described = {
             "description": self.source.description,
             "config": self.source.config.resolved(),
-            "batch": request.batch,
-            "device": request.device,
         }
         return {"identity": identity, "provenance": {**described, **provenance()}}
 
@@ -176,9 +188,14 @@ def generate(
     else:
         writer = dump.create(path, attributes=attributes, overwrite=overwrite, **layout)
     with writer:
-        for begin, end in writer.missing(request.batch):
-            ids = torch.arange(request.first_id + begin, request.first_id + end)
-            writer.write(begin, **generator.rows(ids))
-            if progress is not None:
-                progress(int(writer.done.sum()))
+        try:
+            for begin, end in writer.missing(request.batch):
+                ids = torch.arange(request.first_id + begin, request.first_id + end)
+                writer.write(begin, **generator.rows(ids))
+                if progress is not None:
+                    progress(int(writer.done.sum()))
+        except ScoresdeError:
+            if not resume and not writer.done.any():
+                Path(path).unlink()  # nothing is in it, and it would bar the corrected call
+            raise
     return dump.read(path)

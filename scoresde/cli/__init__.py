@@ -69,6 +69,10 @@ def run(arguments: list[str] | None = None) -> int:
     # numpy's own threads have small matrices here, and beside a busy neighbour they were measured
     # to take ten times as long as one; read once, when numpy is imported
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # torch's second thread sleeps between two layers' work and wakes slowly: spinning some 30 ms
+    # halved a training step on idle cores. Whether two threads pay at all, a trial finds out.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000000")
     try:
         code = group.main(arguments, prog_name="scoresde", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -83,6 +87,14 @@ def run(arguments: list[str] | None = None) -> int:
     except ScoresdeError as error:
         click.echo(f"error: {error}", err=True)
         return error.exit_code
+    except (MemoryError, OverflowError) as error:
+        click.echo(f"error: a number in this request is too large: {error}", err=True)
+        return 1
+    except RuntimeError as error:
+        if "allocate" not in str(error):
+            raise
+        click.echo(f"error: not enough memory: {str(error).splitlines()[0]}", err=True)
+        return 1
     except BrokenPipeError:
         sys.stderr.close()
         return 1

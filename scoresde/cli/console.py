@@ -30,6 +30,10 @@ class Console:
             text = isinstance(renderable, str)  # long lines of TOML are not to be broken
             _rich(sys.stdout).print(renderable, highlight=False, markup=False, soft_wrap=text)
 
+    def warn(self, text: str) -> None:
+        """A warning on standard error, also with -q."""
+        click.echo(f"warning: {text}", err=True)
+
     def detail(self, text: str) -> None:
         """A line that only -v shows."""
         if self.verbosity > 0:
@@ -112,7 +116,7 @@ def settings_option(command):
 def threads_option(command):
     return click.option(
         "--threads",
-        type=click.IntRange(1),
+        type=click.IntRange(1, 1024),
         default=None,
         help="CPU threads (default: one or all, whichever is faster just now).",
     )(command)

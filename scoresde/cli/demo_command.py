@@ -38,14 +38,22 @@ def command(data, out, force, dry_run, settings, threads, console: Console):
     set_threads(threads, console)
     console.say(f"scoresde demo: {data}")
     console.say(f"  {time.monotonic() - begun:6.1f} s  start")
-    outcome = tell(
-        resolved,
-        free_folder(out or Path("runs") / f"demo-{data}", out is not None or force),
-        overwrite=force,
-        threads=threads,
-        progress=console.progress,
-        phase=lambda name, seconds: console.say(f"  {seconds:6.1f} s  {name}"),
-    )
+    folder = free_folder(out or Path("runs") / f"demo-{data}", out is not None or force)
+    try:
+        outcome = tell(
+            resolved,
+            folder,
+            overwrite=force,
+            threads=threads,
+            progress=console.progress,
+            phase=lambda name, seconds: console.say(f"  {seconds:6.1f} s  {name}"),
+        )
+    except KeyboardInterrupt as error:
+        error.add_note(
+            f"what was made is in {folder}; the training goes on with: scoresde train "
+            f"{folder}/config.toml --out {folder} --resume"
+        )
+        raise
     _print(outcome, console)
     console.say(f"\n{time.monotonic() - begun:.1f} s in all. In {outcome.folder}:")
     console.say(

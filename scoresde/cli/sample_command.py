@@ -16,6 +16,8 @@ from scoresde.cli.console import (
     threads_option,
 )
 
+LARGEST_SHARE = 0.01
+
 
 @click.command("sample")
 @click.argument("model", type=click.Path(path_type=Path))
@@ -59,6 +61,12 @@ def command(model, out, resume, force, dry_run, device, threads, console: Consol
     names = ("n", "first_id", "batch", "seed", "dtype", "trajectory", "log_prob")
     request = Request(method=method, device=device, **{name: options[name] for name in names})
     generator = Generator(source, request)
+    share = generator.start_share()
+    if share > LARGEST_SHARE:
+        console.warn(
+            f"the grid starts where data make up about {share:.0%} of the state's variance, and "
+            "the start is pure noise: the samples' law is off; start at a lower log_snr_min"
+        )
     attributes = generator.attributes()
     if dry_run:
         plan = {"out": str(out), **generator.layout(), **attributes["identity"]}
@@ -96,18 +104,16 @@ def method_of(source, options: dict):
             raise click.UsageError(
                 f"{sampler} runs at one level and takes no grid; set chain.draws, chain.warm_up"
             )
-        kernel = own.get("kernel", {})
-        kernel = kernel if kernel.get("name") == sampler else {"name": sampler}
-        tables = {"kernel": kernel, "chain": own.get("chain", {})}
+        tables = {"kernel": _chosen(own, "kernel", sampler), "chain": own.get("chain", {})}
     else:
         tables = {
-            "sampler": sampler or own.get("sampler", "dpmpp-2m"),
-            "grid": options["grid"] or own.get("grid", "karras"),
+            "sampler": _chosen(own, "sampler", sampler or "dpmpp-2m", asked=sampler is not None),
+            "grid": _chosen(own, "grid", options["grid"] or "karras", asked=bool(options["grid"])),
         }
         if options["steps"] is not None:
-            grid = tables["grid"]
-            grid = {"name": grid} if isinstance(grid, str) else dict(grid)
-            tables["grid"] = {**grid, "steps": options["steps"]}
+            if tables["grid"]["name"] == "explicit":
+                raise click.UsageError("the explicit grid counts its own steps; leave --steps out")
+            tables["grid"] = {**tables["grid"], "steps": options["steps"]}
     settings = [s for s in options["settings"] if not s.strip().startswith("process")]
     for setting in settings:
         section = setting.split("=")[0].split(".")[0].strip()
@@ -116,6 +122,12 @@ def method_of(source, options: dict):
                 f"--set {setting}: sampling has the sections {', '.join(tables)} and process"
             )
     return config.from_tables(config.override(tables, settings))
+
+
+def _chosen(own: dict, section: str, name: str, *, asked: bool = True) -> dict:
+    """The model's own section where it has that name, or where nothing was asked for."""
+    kept = dict(own.get(section, {}))
+    return kept if kept and (not asked or kept.get("name") == name) else {"name": name}
 
 
 def under(source, process: str | None, settings: tuple[str, ...]):

@@ -55,7 +55,7 @@ class Density(ABC):
         return self._score(*self._flat(x, alpha, sigma)).reshape(x.shape).to(x.dtype)
 
     def posterior(self, x: Tensor, alpha, sigma) -> tuple[Tensor, Tensor]:
-        """(E[x0 | z = x], E[eps | z = x]), each (batch, *event) and neither by subtraction."""
+        """(E[x0 | z = x], E[eps | z = x]), each (batch, *event), neither got from the other."""
         x0, eps = self._posterior(*self._flat(x, alpha, sigma))
         return x0.reshape(x.shape).to(x.dtype), eps.reshape(x.shape).to(x.dtype)
 

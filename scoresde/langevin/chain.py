@@ -102,13 +102,20 @@ def _check_start(target: Target, state: State) -> None:
 
 def _replay(kernel: LangevinKernel, target: Target, state: State, steps: int) -> None:
     """Make the steps again, looking at each: the noise is a function, so they are the same."""
+    variance = (target.level.sigma / target.level.alpha) ** 2 if target.level.alpha else 0.0
+    bound = (
+        f" (where data are thin the chain is stable below 2 sigma^2 = {2 * variance:.3g}; more "
+        "noise, chain.log_snr, allows more)"
+        if variance
+        else ""
+    )
     for _ in range(steps):
         state, _ = kernel(target, state)
         bad = ~torch.isfinite(state.x).flatten(1).all(dim=1)
         if bool(bad.any()):
             raise NonFiniteError(
                 f"chains {target.ids[bad].tolist()[:8]} left the finite numbers at step "
-                f"{state.step} with step_size {kernel.step_size:g}; take a smaller one"
+                f"{state.step} with step_size {kernel.step_size:g}; take a smaller one{bound}"
             )
     raise NonFiniteError(
         f"chains left the finite numbers between steps {state.step - steps} and {state.step} with "

@@ -96,7 +96,7 @@ class ULA(LangevinKernel):
         z = target.noise(state.step, Purpose.PROPOSAL, target.ids, tuple(x.shape[1:]))
         x = lincomb((1.0, delta, math.sqrt(2.0 * delta)), (x, state.score, z.to(x.dtype)))
         score = target.model.predict(x, target.level, "score")
-        return State(x, state.step + 1, score), Info(torch.ones(len(x), dtype=x.dtype), 1)
+        return State(x, state.step + 1, score), Info(x.new_ones(len(x)), 1)
 
 
 @dataclass(frozen=True, kw_only=True)

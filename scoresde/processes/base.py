@@ -56,17 +56,40 @@ class Process(ABC):
         """
         t = t.to(torch.float64).reshape(-1, *[1] * (like.ndim - 1))
         fields = (t, self.alpha(t), self.sigma(t), self.alpha_rate(t), self.sigma_rate(t))
-        return NoiseLevel(*(f.to(like.dtype) for f in fields))
+        return NoiseLevel(*(f.to(like.dtype) for f in fields), process=self)
 
     def levels(self, times) -> tuple[NoiseLevel, ...]:
         """Levels of a grid of times, as float64 scalars on the host."""
         t = torch.as_tensor(times, dtype=torch.float64)
         if t.ndim != 1 or not bool(((t >= -_SLACK) & (t <= 1.0 + _SLACK)).all()):
-            raise OptionError(f"times of a process lie in [0, 1] in one row, got {t.tolist()}")
+            raise OptionError(
+                f"times of {type(self).__name__} lie in [0, 1], got {t.tolist()}: a level outside "
+                f"its range of log SNR, {self._range()}"
+            )
         t = t.clamp(0.0, 1.0)
         fields = (t, self.alpha(t), self.sigma(t), self.alpha_rate(t), self.sigma_rate(t))
         rows = zip(*(f.tolist() for f in fields), strict=True)
-        return tuple(NoiseLevel(*row) for row in rows)
+        return tuple(NoiseLevel(*row, process=self) for row in rows)
+
+    def _range(self) -> str:
+        low, high = self.at(1.0).log_snr, self.at(self.t_min).log_snr
+        return f"{low:.4g} to {high:.4g}"
+
+    def beyond(self, log_snr: Tensor, like: Tensor) -> NoiseLevel:
+        """The level at a log-SNR by the formulas alone, also where t lies outside [0, 1].
+
+        Raises `OptionError` where they give no finite level.
+        """
+        level = self.level(self.time(log_snr.to(torch.float64)).reshape(-1), like)
+        found = level.log_snr.to(torch.float64).reshape(-1)
+        asked = log_snr.to(torch.float64).reshape(-1)
+        ends = torch.isfinite(asked) & ((found - asked).abs() > 1e-3 * (1.0 + asked.abs()))
+        if bool(ends.any()) or not bool(torch.isfinite(level.alpha_rate + level.sigma_rate).all()):
+            raise OptionError(
+                f"{type(self).__name__} has no level at log SNR {asked[0].item():.4g}, its range "
+                f"is {self._range()}: start the grid later (log_snr_min) or end it sooner"
+            )
+        return level
 
     def at(self, t: float) -> NoiseLevel:
         """The level at one time, as floats."""

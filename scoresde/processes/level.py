@@ -25,6 +25,7 @@ class NoiseLevel:
     sigma: float | torch.Tensor
     alpha_rate: float | torch.Tensor = math.nan
     sigma_rate: float | torch.Tensor = math.nan
+    process: object = None  # the process it is an instant of, or None
 
     @property
     def log_snr(self):
@@ -79,7 +80,7 @@ class NoiseLevel:
     def cast(self, dtype: torch.dtype) -> NoiseLevel:
         """The same level of tensors in another dtype."""
         fields = (self.t, self.alpha, self.sigma, self.alpha_rate, self.sigma_rate)
-        return NoiseLevel(*(f.to(dtype) for f in fields))
+        return NoiseLevel(*(f.to(dtype) for f in fields), process=self.process)
 
     @classmethod
     def at_phi(cls, phi: float) -> NoiseLevel:

@@ -141,6 +141,8 @@ def sample(
     `OptionError` for a grid that the sampler cannot follow, `NonFiniteError` naming step, level
     and ids.
     """
+    if not isinstance(x, Tensor) or x.ndim == 0 or len(x) == 0:
+        raise DataError(f"x is a tensor of one state or more, got {type(x).__name__}")
     if tuple(x.shape[1:]) != tuple(model.event_shape):
         raise DataError(
             f"x has events of shape {tuple(x.shape[1:])}, the model has {tuple(model.event_shape)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoresde.errors import NonFiniteError
+from scoresde.errors import DataError, NonFiniteError
 from scoresde.kernels import lincomb
 from scoresde.result import Result
 from scoresde.samplers.plan import STATE, Combine, Draw, Evaluate, Move, Plan
@@ -43,7 +43,12 @@ def _loop(plan: Plan, model, x, noise, ids, states, look) -> Tensor:
             elif type(op) is Evaluate:
                 registers[op.target] = model.predict(registers[op.state], op.level, op.kind)
             elif type(op) is Draw:
-                registers[op.target] = noise(op.step, op.purpose, ids, shape).to(dtype)
+                z = noise(op.step, op.purpose, ids, shape)
+                if z.shape != x.shape:
+                    raise DataError(
+                        f"the noise source gives {tuple(z.shape)} for states {tuple(x.shape)}"
+                    )
+                registers[op.target] = z.to(dtype)
         if states is not None and last[program.move.step] == i:
             states.append(registers[program.state])
         if look is not None:

@@ -57,7 +57,7 @@ class ProbabilityFlow(Sampler):
 
     def run(self, model, levels, x, noise, ids, trajectory=False) -> Result:
         check_levels(levels)
-        phis = torch.tensor([level.phi for level in levels], dtype=torch.float64)
+        phis = torch.tensor([level.phi for level in levels], dtype=torch.float64, device=x.device)
         rows = x.split(1) if self.method in ADAPTIVE else (x,)
         if self.method in ADAPTIVE and not trajectory:
             phis = phis[[0, -1]]
@@ -67,12 +67,15 @@ class ProbabilityFlow(Sampler):
         final = states[-1] * levels[-1].scale
         nfe = torch.tensor(counts, dtype=torch.int64)
         if trajectory:
-            scales = torch.tensor([level.scale for level in levels], dtype=torch.float64)
-            states = states * scales.to(x.dtype).reshape(-1, *[1] * x.ndim)
+            scales = x.new_tensor([level.scale for level in levels])
+            states = states * scales.reshape(-1, *[1] * x.ndim)
         bad = ~torch.isfinite(final).flatten(1).all(dim=1)
         if bool(bad.any()):
             raise NonFiniteError(
-                f"the probability flow ended in non-finite states for ids {ids[bad].tolist()[:8]}"
+                f"the probability flow from sigma/alpha = {levels[0].noise_ratio:.6g} to "
+                f"{levels[-1].noise_ratio:.6g} in {len(phis) - 1} intervals ended in states that "
+                f"are not finite, for ids {ids[bad].tolist()[:8]}; end it at a positive sigma "
+                "(final='min') or check the model"
             )
         return Result(
             final,

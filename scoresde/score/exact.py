@@ -17,8 +17,8 @@ from scoresde.score.parametrization import row
 class ExactScore(ScoreModel):
     """The score of a density's diffused law, exact at every level of every process.
 
-    Each kind is put together from both posterior means, which the density gives without
-    subtraction, so no conversion loses digits at either end; the score itself is asked of the
+    Each kind is put together from both posterior means, which the density gives side by
+    side, so no conversion loses digits at either end; the score itself is asked of the
     density and is defined at sigma = 0 too.
     """
 

@@ -48,7 +48,7 @@ class NetworkScore(ScoreModel):
 
     def predict(self, x: Tensor, level: NoiseLevel, kind: str) -> Tensor:
         out = self._output(x, level)
-        if self.kind in INVARIANT_KINDS:
+        if self.kind in INVARIANT_KINDS or level.process == self.process:
             return convert(out, x, level, self.kind, kind, self.sigma_data)
         return self._carry(out, x, level, kind)
 
@@ -61,21 +61,21 @@ class NetworkScore(ScoreModel):
         else:
             value = min(max(-0.125 * log_snr, -_CONDITION_BOUND), _CONDITION_BOUND)
             condition = torch.full((len(x),), value, dtype=x.dtype, device=x.device)
-        return self.net(x / scale, condition)
+        out = self.net(x / scale, condition)
+        if out.shape != x.shape:
+            raise OptionError(
+                f"the network gives {tuple(out.shape)} for states of shape {tuple(x.shape)}"
+            )
+        return out
 
     def _carry(self, out: Tensor, x: Tensor, level: NoiseLevel, kind: str) -> Tensor:
         """A score or velocity of the training process as any kind at the level.
 
         By way of a kind that is the same under both, so that a level without rates serves too.
         """
-        home = self._home(level)
+        log_snr = torch.as_tensor(level.log_snr, dtype=torch.float64, device=x.device)
+        home = self.process.beyond(log_snr, x[:1] if log_snr.ndim == 0 else x)
         between = "eps" if self.kind == "score" else "v"
         z = x * (home.scale / level.scale)
         out = convert(out, z, home, self.kind, between, self.sigma_data)
         return convert(out, x, level, between, kind, self.sigma_data)
-
-    def _home(self, level: NoiseLevel) -> NoiseLevel:
-        if isinstance(level.alpha, Tensor):
-            log_snr = level.log_snr.to(torch.float64)
-            return self.process.level(self.process.time(log_snr).reshape(-1), level.alpha)
-        return self.process.at_log_snr(level.log_snr)

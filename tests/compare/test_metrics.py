@@ -129,9 +129,7 @@ def test_blocks_cover_all_rows_once(monkeypatch, rng):
     assert len(parts) == 6
     assert np.concatenate([part for _, part in parts]) == pytest.approx(cdist(x, y), rel=1e-12)
     assert EnergyDistance()(x, y) == pytest.approx(
-        2 * cdist(x, y).mean()
-        - cdist(x, x).sum() / (23 * 22)
-        - cdist(y, y).sum() / (11 * 10),
+        2 * cdist(x, y).mean() - cdist(x, x).sum() / (23 * 22) - cdist(y, y).sum() / (11 * 10),
         rel=1e-10,
     )
 
