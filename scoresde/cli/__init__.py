@@ -91,9 +91,9 @@ def run(arguments: list[str] | None = None) -> int:
         click.echo(f"error: a number in this request is too large: {error}", err=True)
         return 1
     except RuntimeError as error:
-        if "allocate" not in str(error):
+        if not any(word in str(error) for word in ("allocate", "overflow")):
             raise
-        click.echo(f"error: not enough memory: {str(error).splitlines()[0]}", err=True)
+        click.echo(f"error: a number in this request is too large: {error}", err=True)
         return 1
     except BrokenPipeError:
         sys.stderr.close()

@@ -87,10 +87,8 @@ def _print(outcome, console: Console) -> None:
     console.say(table)
     console.say("")
     console.say(rich_table(outcome.comparison))
-    found = outcome.samples
-    console.say(
-        f"2,000 samples against held-out data: Fréchet {found['frechet']:.3f} (training data "
-        f"{found['frechet_floor']:.3f}), nearest-training ratio {found['nearest_ratio']:.2f}"
-    )
+    console.say("")
+    console.say("2,000 samples and the baselines' own, beside held-out data in model space")
+    console.say(rich_table(outcome.samples))
     for claim in outcome.claims:
         console.say(f"  {'holds' if claim.held else 'FAILS'}  {claim.text}")

@@ -13,14 +13,15 @@ import torch
 
 from scoresde import config
 from scoresde.checkpointed import Source
-from scoresde.compare import Comparison, compare, nearest_distance_ratio
-from scoresde.compare.metrics import METRICS
+from scoresde.compare import Comparison, compare
+from scoresde.compare.comparison import NEAREST
 from scoresde.compare.report import report
 from scoresde.compare.tables import text_cells
 from scoresde.config import Config
 from scoresde.data import Dataset
 from scoresde.demo import solvers
 from scoresde.demo.baselines import DenoisingRow, denoising_errors, fit_gaussian, fit_kde
+from scoresde.densities import Density
 from scoresde.errors import OptionError
 from scoresde.families import unknown
 from scoresde.generate import Request, generate
@@ -51,7 +52,7 @@ class Outcome:
     folder: Path
     seconds: dict[str, float] = field(default_factory=dict)
     denoising: list[DenoisingRow] = field(default_factory=list)
-    samples: dict[str, float] = field(default_factory=dict)
+    samples: Comparison | None = None
     comparison: Comparison | None = None
     claims: list[Claim] = field(default_factory=list)
 
@@ -61,7 +62,7 @@ class Outcome:
             "folder": str(self.folder),
             "seconds": self.seconds,
             "denoising": [{**asdict(r), "in_errors": r.in_errors} for r in self.denoising],
-            "samples": self.samples,
+            "samples": self.samples.to_dict() if self.samples else None,
             "comparison": self.comparison.to_dict() if self.comparison else None,
             "claims": [asdict(claim) for claim in self.claims],
         }
@@ -113,7 +114,7 @@ def tell(
     with timed("solvers side by side"):
         truth, second, runs = _side_by_side(source, outcome.folder, settings.seed + 1, bar)
     with timed("comparison"):
-        outcome.samples = _judge(made, data, settings.seed)
+        outcome.samples = _judge(made, baselines, data, settings.seed)
         candidates = {f"{name} {budget}": dump for name, budget, dump in runs}
         outcome.comparison = compare(truth, candidates, second=second)
     outcome.claims = _claims(outcome, images=len(data.event_shape) == 3)
@@ -170,20 +171,21 @@ def _side_by_side(source: Source, folder: Path, seed: int, bar):
     return truth, second, runs
 
 
-def _judge(made: Dump, data: Dataset, seed: int) -> dict[str, float]:
-    """Sanity of the samples against held-out data, in model space: Fréchet, floor, copies."""
-    generated = data.scaling.apply(made.samples)
-    train, test = data.train.numpy(), data.test.numpy()
-    frechet = METRICS["frechet"]()
+def _judge(made: Dump, baselines: dict[str, Density], data: Dataset, seed: int) -> Comparison:
+    """The network's samples and the baselines' own against held-out data, in model space.
 
-    def rows(x):
-        return x.reshape(len(x), -1).astype(float)
-
-    return {
-        "frechet": frechet(rows(generated), rows(test)),
-        "frechet_floor": frechet(rows(train), rows(test)),
-        "nearest_ratio": nearest_distance_ratio(generated, train, test, seed=seed).value,
-    }
+    The floor is of the training data, an independent sample of the same law.
+    """
+    ids = torch.arange(len(made.samples))
+    drawn = {name: density.sample(ids, seed).numpy() for name, density in baselines.items()}
+    return compare(
+        data.test.numpy(),
+        {"network": data.scaling.apply(made.samples), **drawn},
+        second=data.train.numpy(),
+        train=data.train.numpy(),
+        metrics=["sliced-w1", "energy", "frechet"],
+        seed=seed,
+    )
 
 
 def _claims(outcome: Outcome, *, images: bool) -> list[Claim]:
@@ -196,7 +198,8 @@ def _claims(outcome: Outcome, *, images: bool) -> list[Claim]:
         for row in outcome.denoising
         if row.sigma in JUDGED and images
     ]
-    ratio, frechet = outcome.samples["nearest_ratio"], outcome.samples["frechet"]
+    found = outcome.samples.rows[0].entries
+    ratio, frechet = (found[name].estimate.value for name in (NEAREST, "frechet"))
     claims.append(Claim(f"does not copy: nearest-training ratio {ratio:.2f} >= 0.9", ratio >= 0.9))
     if images:
         claims.append(Claim(f"pixel Fréchet {frechet:.3f} <= 0.60 to test", frechet <= 0.60))
