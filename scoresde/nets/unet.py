@@ -96,8 +96,6 @@ class UNet(nn.Module):
         attention: levels (0 = full resolution) with self-attention after each block.
         groups: groups of every GroupNorm; divides the features of every level.
         dropout: rate inside the blocks while training.
-        places: learn one image, added to the output with a strength by the condition: the mean of
-            what the net predicts, which convolutions learn slowly where contents keep their place.
     Raises:
         OptionError: an option out of its range, or more levels than the image can be halved.
     """
@@ -112,7 +110,6 @@ class UNet(nn.Module):
         attention: tuple[int, ...] = (),
         groups: int = 8,
         dropout: float = 0.0,
-        places: bool = False,
     ):
         super().__init__()
         self.event_shape = _check(event_shape, channels, multipliers, blocks, attention, groups)
@@ -142,8 +139,6 @@ class UNet(nn.Module):
         )
         self.norm = nn.GroupNorm(groups, widths[0])
         self.leave = zeroed(nn.Conv2d(widths[0], self.event_shape[0], 3, padding=1))
-        self.mean = nn.Parameter(torch.zeros(1, *self.event_shape)) if places else None
-        self.strength = nn.Linear(width_embedded, self.event_shape[0]) if places else None
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:  # (B, C, H, W), (B,)
@@ -160,10 +155,7 @@ class UNet(nn.Module):
             if level < len(self.grow):
                 h = self.grow[level](interpolate(h, size=kept[level][-1].shape[2:]))
             h = self.up[level].up(h, embedded, kept[level])
-        out = self.leave(silu(self.norm(h)))
-        if self.mean is not None:
-            out = out + self.strength(embedded)[:, :, None, None] * self.mean
-        return out.to(x.dtype)
+        return self.leave(silu(self.norm(h))).to(x.dtype)
 
 
 def _check(
