@@ -17,7 +17,7 @@ PALETTE = (
     "#8a5a36", "#6b7684",
 )  # fmt: skip
 _TILES = 6
-_LETTER = 0.092  # inches, about the width of a bold letter of size 9
+_LETTER = 0.078  # inches, about the width of a bold letter of size 9
 _POINTS = 2000
 
 

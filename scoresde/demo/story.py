@@ -209,11 +209,11 @@ def _claims(outcome: Outcome, *, images: bool) -> list[Claim]:
 def _draw(outcome: Outcome, data: Dataset, made: Dump, truth: Dump, runs) -> None:
     grids = {
         "held-out data": data.scaling.undo(data.test).numpy(),
-        f"reference, {int(truth.nfe[0])} NFE": truth.samples,
+        f"reference, {int(truth.nfe[0])}": truth.samples,
     }
     for name, budget, dump in runs:
         if budget >= max(solvers.BUDGETS):
-            grids[f"{name}, {int(dump.nfe[0])} NFE"] = dump.samples
+            grids[f"{name}, {int(dump.nfe[0])}"] = dump.samples
     images = truth.samples.ndim == 4
     report(
         outcome.folder / "report.png",
@@ -221,6 +221,6 @@ def _draw(outcome: Outcome, data: Dataset, made: Dump, truth: Dump, runs) -> Non
         errors=outcome.comparison.errors(),
         title=f"scoresde demo: {data.name}",
         subtitle=f"one network, the same {len(truth.samples)} starts for every solver; "
-        "error against a fine grid",
+        "error against a fine grid; numbers are model evaluations",
         table=text_cells(outcome.comparison),
     )
