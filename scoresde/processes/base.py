@@ -83,8 +83,10 @@ class Process(ABC):
         level = self.level(self.time(log_snr.to(torch.float64)).reshape(-1), like)
         found = level.log_snr.to(torch.float64).reshape(-1)
         asked = log_snr.to(torch.float64).reshape(-1)
-        ends = torch.isfinite(asked) & ((found - asked).abs() > 1e-3 * (1.0 + asked.abs()))
-        if bool(ends.any()) or not bool(torch.isfinite(level.alpha_rate + level.sigma_rate).all()):
+        missed = torch.isfinite(asked) & ((found - asked).abs() > 1e-3 * (1.0 + asked.abs()))
+        if bool(missed.any()) or not bool(
+            torch.isfinite(level.alpha_rate + level.sigma_rate).all()
+        ):
             raise OptionError(
                 f"{type(self).__name__} has no level at log SNR {asked[0].item():.4g}, its range "
                 f"is {self._range()}: start the grid later (log_snr_min) or end it sooner"

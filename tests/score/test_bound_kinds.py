@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from scoresde.errors import OptionError
-from scoresde.processes import EDM, PROCESSES, RectifiedFlow, VPCosine, VPLinear
+from scoresde.kernels import Noise, Purpose
+from scoresde.processes import CLEAN, EDM, PROCESSES, RectifiedFlow, VPLinear
 from scoresde.samplers import GRIDS, Heun, sample
 from scoresde.score import NetworkScore
 
@@ -21,40 +22,52 @@ class _Wide(torch.nn.Module):
         return x[:, :1]
 
 
-@pytest.mark.parametrize("kind", ["velocity", "score"])
-@pytest.mark.parametrize(
-    "home", [EDM(), VPLinear(), RectifiedFlow()], ids=lambda p: type(p).__name__
-)
+# eps of a velocity of zero, alpha' x0 + sigma' eps = 0, from z and log SNR alone
+STILL = {
+    EDM: lambda z, a, s: 0.0 * z,  # alpha' = 0
+    RectifiedFlow: lambda z, a, s: z / (a + s),  # x0 = eps
+    VPLinear: lambda z, a, s: z * s / (a * a + s * s),  # x0 = alpha eps/sigma
+}
+
+
+@pytest.mark.parametrize("home", STILL, ids=lambda p: p.__name__)
 @pytest.mark.parametrize("name", PROCESSES.members)
-def test_every_solver_range_of_every_process_is_served(kind, home, name) -> None:
+def test_a_still_velocity_is_the_same_under_every_process(home, name) -> None:
     """Also where the other process runs beyond the home process's own times."""
-    model = NetworkScore(_Zero(), (2,), kind, 1.0, home)
-    levels = GRIDS["karras"](steps=6, final="min").levels(PROCESSES[name]())
+    model = NetworkScore(_Zero(), (2,), "velocity", 1.0, home())
+    x = torch.randn(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for level in GRIDS["karras"](steps=6, final="min").levels(PROCESSES[name]()):
+        expected = STILL[home](x, level.alpha, level.sigma)
+        found = model.predict(x, level, "eps")
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10 * level.scale)
+
+
+@pytest.mark.parametrize("name", PROCESSES.members)
+def test_a_score_of_zero_is_zero_under_every_process(name) -> None:
+    model = NetworkScore(_Zero(), (2,), "score", 1.0, VPLinear())
     x = torch.ones(3, 2, dtype=torch.float64)
-    for level in levels:
-        out = model.predict(x, level, "eps")
-        assert out.shape == x.shape
-        if kind == "score":  # a score of zero is eps = 0 under any process
-            assert float(out.abs().max()) == 0.0
+    for level in GRIDS["karras"](steps=6, final="min").levels(PROCESSES[name]()):
+        assert float(model.predict(x, level, "eps").abs().max()) == 0.0
 
 
 def test_churn_above_the_first_level_is_served() -> None:
+    """With eps = 0 churn alone moves the state, by sqrt(2 - 1) sigma_t z at gamma's cap."""
     model = NetworkScore(_Zero(), (2,), "velocity", 1.0, EDM())
     levels = GRIDS["karras"](steps=8).levels(EDM())
-    x = torch.ones(3, 2, dtype=torch.float64) * 80
-    out = sample(model, Heun(churn=40.0), levels, x).x
-    # u = sigma' eps = 0: eps = 0, and the state moves by churn's noise alone
-    assert bool(torch.isfinite(out).all())
-    assert not torch.equal(out, x)
+    x = torch.full((3, 2), 80.0, dtype=torch.float64)
+    noise, ids = Noise(5), torch.arange(3)
+    expected = x.clone()
+    for step, level in enumerate(levels[:-1]):
+        expected += level.sigma * noise(step, Purpose.CHURN, ids, (2,))
+    out = sample(model, Heun(churn=40.0), levels, x, noise, ids=ids).x
+    torch.testing.assert_close(out, expected, rtol=1e-11, atol=1e-11)
 
 
 def test_a_level_that_a_process_cannot_reach_is_named() -> None:
-    model = NetworkScore(_Zero(), (2,), "velocity", 1.0, VPCosine())
-    level = GRIDS["karras"](steps=6).levels(EDM(sigma_min=1e-9))[-2]
-    x = torch.ones(3, 2)
-    reached = VPCosine().time(torch.tensor(level.log_snr, dtype=torch.float64))
-    assert 0.0 <= float(reached) <= 1.0
-    model.predict(x, level, "v")
+    """sigma' of VP linear is infinite at the data."""
+    model = NetworkScore(_Zero(), (2,), "velocity", 1.0, VPLinear())
+    with pytest.raises(OptionError, match="VPLinear has no level at log SNR inf"):
+        model.predict(torch.ones(3, 2), CLEAN, "x0")
 
 
 def test_at_home_the_output_is_handed_on_untouched() -> None:
