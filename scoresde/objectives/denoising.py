@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from scoresde.kernels import Noise, Purpose
+from scoresde.kernels import Purpose
+from scoresde.objectives.base import Objective
 from scoresde.objectives.times import LogNormalTimes, Times
 from scoresde.objectives.weighting import EDMWeighting, Weighting
-from scoresde.processes import NoiseLevel, Process
+from scoresde.processes import NoiseLevel
 from scoresde.score import ScoreModel, coefficients
 from scoresde.score.parametrization import check_kind, row
-
-
-class Objective(ABC):
-    """A loss per datum, whose mean a training step lowers."""
-
-    kind: str  # the kind of prediction that a network trained by it gives
-
-    @abstractmethod
-    def losses(
-        self,
-        model: ScoreModel,
-        process: Process,
-        x: Tensor,
-        noise: Noise,
-        step: int,
-        ids: Tensor,
-    ) -> Tensor:
-        """The loss of every datum of x (batch, *event), shape (batch,), float32.
-
-        Times and noise are functions of (noise.seed, step, ids), the places in the batch.
-        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,22 +37,16 @@ class Denoising(Objective):
     def __post_init__(self) -> None:
         check_kind(self.kind)
 
-    def losses(self, model, process, x, noise, step, ids) -> Tensor:
-        u = self._uniform(noise, step, ids)
-        eps = noise(step, Purpose.TRAIN, ids, tuple(x.shape[1:])).to(x.dtype)
+    def losses(self, model, process, x, draws) -> Tensor:
+        draw = draws.stratified if self.stratified else draws.uniform
+        u = draw(Purpose.TIME)
+        eps = draws.normal(Purpose.TRAIN, tuple(x.shape[1:])).to(x.dtype)
         t, density = self.times.draw(u, process)
         exact = process.level(t, torch.empty([1] * x.ndim, dtype=torch.float64))
         weight = self.weighting.weight(exact, model.sigma_data)
         if self.weighting.over_time:
             weight = weight / density.reshape(weight.shape) * x[0].numel()
         return weighted_errors(model, self.kind, x, eps, exact, weight)
-
-    def _uniform(self, noise: Noise, step: int, ids: Tensor) -> Tensor:
-        """Uniform numbers, one a datum: independent, or one shared number and an even spread."""
-        if not self.stratified:
-            return noise.uniform(step, Purpose.TIME, ids, (1,))[:, 0]
-        shared = noise.uniform(step, Purpose.TIME, torch.zeros_like(ids[:1]), (1,))[0, 0]
-        return (shared + ids.to(torch.float64) / len(ids)) % 1.0
 
 
 def weighted_errors(

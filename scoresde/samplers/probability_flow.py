@@ -58,10 +58,11 @@ class ProbabilityFlow(Sampler):
     def run(self, model, levels, x, noise, ids, trajectory=False) -> Result:
         check_levels(levels)
         phis = torch.tensor([level.phi for level in levels], dtype=torch.float64, device=x.device)
-        rows = x.split(1) if self.method in ADAPTIVE else (x,)
-        if self.method in ADAPTIVE and not trajectory:
+        adaptive = self.method in ADAPTIVE
+        parts = [slice(i, i + 1) for i in range(len(x))] if adaptive else [slice(None)]
+        if adaptive and not trajectory:
             phis = phis[[0, -1]]
-        runs = [self._integrate(model, row, levels, phis) for row in rows]
+        runs = [self._integrate(model.rows(i), x[i], levels, phis) for i in parts]
         flows, counts = zip(*runs, strict=True)
         states = torch.cat(flows, dim=1)  # (points, batch, *event), normalised
         final = states[-1] * levels[-1].scale

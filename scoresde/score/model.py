@@ -15,7 +15,8 @@ class ScoreModel(ABC):
     r"""A model of s(z, level) = grad log q(z), in whichever kind is native to it.
 
     A member states its `kind` and gives `forward`; `predict` gives any other kind by the affine
-    table. A level may come from any process.
+    table. A level may come from any process. A conditional model says what it can be given:
+    labels of `classes` classes, or vectors of `features` numbers.
 
     Optional capabilities, methods that a member offers or does not, asked for with `ask`:
     `log_density(x, level)` (batch,) in nats; `value_and_score(x, level)`, both from one pass;
@@ -27,6 +28,8 @@ class ScoreModel(ABC):
     kind: str
     event_shape: tuple[int, ...]
     sigma_data: float = 1.0
+    classes: int = 0
+    features: int = 0
 
     @abstractmethod
     def forward(self, x: Tensor, level: NoiseLevel) -> Tensor:
@@ -36,6 +39,24 @@ class ScoreModel(ABC):
         """The prediction as any kind."""
         out = self.forward(x, level)
         return convert(out, x, level, self.kind, kind, self.sigma_data)
+
+    def given(self, condition: Tensor | None) -> ScoreModel:
+        """The model of q(z | condition): one label (batch,) int64 or vector (batch, features) a row.
+
+        It is bound to those rows and is asked with as many states; a label of -1 or a vector with
+        NaN is no condition. None is the unconditional model. Raises `CapabilityError` where the
+        model knows of no condition.
+        """
+        if condition is None:
+            return self
+        raise CapabilityError(
+            f"{type(self).__name__} is not conditional: it can be given neither labels nor "
+            "vectors; leave the label out, or train a net with `classes` or `features`"
+        )
+
+    def rows(self, index: slice | Tensor) -> ScoreModel:
+        """The same model for some of the rows that it is bound to; itself where it is to none."""
+        return self
 
 
 def ask(model: ScoreModel, capability: str, whose: str):

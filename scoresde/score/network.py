@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -12,13 +13,13 @@ from scoresde.processes import NoiseLevel, Process
 from scoresde.score.model import ScoreModel
 from scoresde.score.parametrization import INVARIANT_KINDS, check_kind, convert
 
-_CONDITION_BOUND = 3.0  # |log_snr| <= 24: beyond it alpha or sigma is 1 to float32's rounding
+_NOISE_BOUND = 3.0  # |log_snr| <= 24: beyond it alpha or sigma is 1 to float32's rounding
 
 
 class NetworkScore(ScoreModel):
     r"""out = net(z / s, condition), s = sqrt(alpha^2 sigma_data^2 + sigma^2), read as `kind`.
 
-    The network sees an input of unit variance and condition = -log_snr/8 (EDM's log(sigma)/4),
+    The network sees an input of unit variance and the noise -log_snr/8 (EDM's log(sigma)/4),
     clamped to [-3, 3]; neither depends on the process, and nor do the kinds x0, eps, v and F. So
     a network trained under one process serves every other without a change. Kinds `score` and
     `velocity` do depend on it: a network trained for those names the process it was trained
@@ -42,6 +43,18 @@ class NetworkScore(ScoreModel):
         if kind not in INVARIANT_KINDS and process is None:
             raise OptionError(f"a network of kind {kind!r} needs the process it was trained under")
         self.process = process
+        self.classes, self.features = getattr(net, "classes", 0), getattr(net, "features", 0)
+        self.condition: Tensor | None = None
+
+    def given(self, condition: Tensor | None) -> NetworkScore:
+        if condition is not None and not (self.classes or self.features):
+            return super().given(condition)
+        bound = copy.copy(self)
+        bound.condition = condition
+        return bound
+
+    def rows(self, index: slice | Tensor) -> NetworkScore:
+        return self if self.condition is None else self.given(self.condition[index])
 
     def forward(self, x: Tensor, level: NoiseLevel) -> Tensor:
         return self.predict(x, level, self.kind)
@@ -57,11 +70,14 @@ class NetworkScore(ScoreModel):
         log_snr = level.log_snr
         scale = (level.alpha * level.alpha * d * d + level.sigma * level.sigma) ** 0.5
         if isinstance(log_snr, Tensor):
-            condition = (log_snr * -0.125).clamp(-_CONDITION_BOUND, _CONDITION_BOUND).reshape(-1)
+            noise = (log_snr * -0.125).clamp(-_NOISE_BOUND, _NOISE_BOUND).reshape(-1)
         else:
-            value = min(max(-0.125 * log_snr, -_CONDITION_BOUND), _CONDITION_BOUND)
-            condition = torch.full((len(x),), value, dtype=x.dtype, device=x.device)
-        out = self.net(x / scale, condition)
+            value = min(max(-0.125 * log_snr, -_NOISE_BOUND), _NOISE_BOUND)
+            noise = torch.full((len(x),), value, dtype=x.dtype, device=x.device)
+        if self.condition is None:
+            out = self.net(x / scale, noise)
+        else:
+            out = self.net(x / scale, noise, self.condition)
         if out.shape != x.shape:
             raise OptionError(
                 f"the network gives {tuple(out.shape)} for states of shape {tuple(x.shape)}"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scoresde.errors import NonFiniteError
 from scoresde.kernels import Noise
-from scoresde.objectives import Objective
+from scoresde.objectives import Draws, Objective
 from scoresde.processes import Process
 from scoresde.score import ScoreModel
 from scoresde.training.options import Training
@@ -57,7 +57,8 @@ def train(
         k = state.step
         x = data[batch_indices(seed, k, options.batch, len(data)).to(data.device)]
         with _keyed(seed, k, data.device), options.autocast(data.device):
-            loss = objective.losses(model, process, x, noise, k, places).mean()
+            draws = Draws(noise, k, places, options.batch)
+            loss = objective.losses(model, process, x, draws).mean()
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, options.clip)

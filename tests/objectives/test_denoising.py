@@ -9,7 +9,7 @@ from toy_models import ExactKind, Formula
 
 from scoresde.densities import Gaussian, GaussianMixture
 from scoresde.kernels import Noise, Purpose, normal
-from scoresde.objectives import TIMES, WEIGHTINGS, Denoising, LogNormalTimes, UniformTimes
+from scoresde.objectives import TIMES, WEIGHTINGS, Denoising, Draws, LogNormalTimes, UniformTimes
 from scoresde.objectives.denoising import weighted_errors
 from scoresde.processes import EDM, PROCESSES, NoiseLevel, VarianceExploding, VPLinear
 from scoresde.score import KINDS
@@ -34,7 +34,7 @@ def test_the_loss_is_the_same_in_every_kind(name, weighting):
         for kind in KINDS:
             objective = Denoising(kind=kind, weighting=WEIGHTINGS[weighting](), times=times())
             model = ExactKind(MIXTURE, kind, sigma_data=0.7)
-            found.append(objective.losses(model, process, x, Noise(1), 4, ids))
+            found.append(objective.losses(model, process, x, Draws.whole(Noise(1), 4, len(ids))))
         for kind, losses in zip(KINDS, found, strict=True):
             torch.testing.assert_close(
                 losses, found[0], rtol=1e-6, atol=1e-9, msg=lambda m, k=kind: f"{k}: {m}"
@@ -52,7 +52,9 @@ def test_edm_weights_make_the_residual_of_f_count_once():
     d, process = 0.6, EDM()
     x, ids = _batch(MIXTURE, 100)
     objective = Denoising(kind="F", stratified=False)
-    loss = objective.losses(Formula("F", torch.sin, d), process, x, Noise(5), 2, ids)
+    loss = objective.losses(
+        Formula("F", torch.sin, d), process, x, Draws.whole(Noise(5), 2, len(ids))
+    )
     t, eps = _drawn(process, LogNormalTimes(), ids, (2,), 5, 2)
     r = process.sigma(t)
     z = x + r * eps
@@ -67,7 +69,9 @@ def test_simple_weights_give_the_mean_square_error_of_eps(kind):
     x, ids = _batch(MIXTURE, 100)
     simple = WEIGHTINGS["simple"]()
     objective = Denoising(kind=kind, weighting=simple, times=times, stratified=False)
-    loss = objective.losses(Formula(kind, torch.sin), process, x, Noise(5), 2, ids)
+    loss = objective.losses(
+        Formula(kind, torch.sin), process, x, Draws.whole(Noise(5), 2, len(ids))
+    )
     t, eps = _drawn(process, times, ids, (2,), 5, 2)
     alpha, sigma = process.alpha(t), process.sigma(t)
     z = alpha * x + sigma * eps
@@ -95,7 +99,9 @@ def test_the_snr_rate_weights_estimate_the_bound_under_either_law_of_times(proce
     x, ids = _batch(density, 60_000)
     rate = WEIGHTINGS["snr-rate"]()
     objective = Denoising(kind="v", weighting=rate, times=times, stratified=False)
-    losses = objective.losses(ExactKind(density, "v"), process, x, Noise(2), 0, ids)
+    losses = objective.losses(
+        ExactKind(density, "v"), process, x, Draws.whole(Noise(2), 0, len(ids))
+    )
     standard_error = float(losses.std()) / math.sqrt(len(losses))
     exact = _bound(process, variances)
     assert _bound(VP, variances) == pytest.approx(_bound(VE_OF_EQUAL_ENDS, variances), rel=1e-9)
@@ -156,7 +162,8 @@ def test_a_datum_s_loss_depends_on_seed_step_and_place_alone():
     objective, model = Denoising(kind="eps", stratified=False), ExactKind(MIXTURE, "eps")
 
     def losses(seed=0, step=0, rows=slice(None)):
-        return objective.losses(model, VP, x[rows], Noise(seed), step, ids[rows])
+        draws = Draws(Noise(seed), step, ids[rows], len(ids))
+        return objective.losses(model, VP, x[rows], draws)
 
     whole = losses()
     for rows in (slice(0, 5), slice(5, 12), slice(3, 4)):
@@ -180,7 +187,7 @@ def test_stratified_times_fall_one_in_each_stratum_and_are_uniform_over_steps():
     x, ids = _batch(MIXTURE, 24)
     objective, model = Denoising(kind="eps", times=times), ExactKind(MIXTURE, "eps")
     for step in range(250):
-        objective.losses(model, VP, x, Noise(0), step, ids)
+        objective.losses(model, VP, x, Draws.whole(Noise(0), step, len(ids)))
     u = torch.stack(times.given)
     assert u.dtype == torch.float64  # in float32 a number rounds to 1, whose quantile is infinite
     assert bool(((u * 24).floor().sort(1).values == torch.arange(24)).all())
@@ -199,7 +206,10 @@ def test_stratified_times_lower_the_variance_of_the_batch_and_keep_its_mean():
             times=UniformTimes(),
             stratified=stratified,
         )
-        batches = [objective.losses(model, VP, x, Noise(0), k, ids).mean() for k in range(300)]
+        batches = [
+            objective.losses(model, VP, x, Draws.whole(Noise(0), k, len(ids))).mean()
+            for k in range(300)
+        ]
         means[stratified] = torch.stack(batches)
     assert float(means[True].var()) < 0.5 * float(means[False].var())
     error = math.sqrt(sum(float(m.var()) for m in means.values()) / 300)

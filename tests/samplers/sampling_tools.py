@@ -37,11 +37,11 @@ class Recorded(ExactScore):
 
     def __init__(self, density=DENSITY):
         super().__init__(density)
-        self.levels, self.rows = [], []
+        self.levels, self.batches = [], []
 
     def predict(self, x, level, kind):
         self.levels.append(level)
-        self.rows.append(len(x))
+        self.batches.append(len(x))
         return super().predict(x, level, kind)
 
 

@@ -71,7 +71,7 @@ def test_evaluations_are_counted_and_declared(variant: str, final: str) -> None:
     x = start(levels[0], Noise(0), torch.arange(3), (2,))
     nfe = sample(model, sampler, levels, x).nfe
     assert nfe.dtype == torch.int64
-    assert int(nfe.sum()) == sum(model.rows)
+    assert int(nfe.sum()) == sum(model.batches)
     if isinstance(sampler, GridSampler):
         assert nfe.tolist() == [sampler.plan(levels).nfe] * 3
     if sampler.evaluations is not None:
