@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from scoresde import config
 from scoresde.config import Config
-from scoresde.data import Scaling
+from scoresde.data import Dataset, Scaling
 from scoresde.errors import CheckpointError, DataError, UsageError
 from scoresde.io import checkpoint
-from scoresde.processes import Process
+from scoresde.processes import PROCESSES, Process
 from scoresde.score import ExactScore, NetworkScore, ScoreModel
-from scoresde.training import load_state
+from scoresde.training import load_weights
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -42,8 +43,14 @@ class Source:
         return isinstance(self.model, ExactScore)
 
 
-def open_source(path: str | Path, *, dtype=torch.float32, device: str = "cpu") -> Source:
-    """Open a run folder, a checkpoint (.safetensors) or a density's configuration (.toml).
+def open_source(
+    path: str | Path, *, dtype=torch.float32, device: str = "cpu", weights: str = ""
+) -> Source:
+    """Open a run folder, a checkpoint (.safetensors) or a configuration (.toml) with a
+    [density] or a [model].
+
+    `weights` names the average of a network's weights to take ("half-life-700", "length-0.05",
+    "raw" for none of them); by default the first that the training kept.
 
     Raises `UsageError` for a path that is none of these, `CheckpointError` for a damaged one.
     """
@@ -55,18 +62,21 @@ def open_source(path: str | Path, *, dtype=torch.float32, device: str = "cpu") -
     if not path.exists():
         raise UsageError(f"no model at {path}; give a run folder, a checkpoint or a .toml file")
     if path.suffix == ".toml":
+        settings = config.load(path)
+        if "model" in settings:
+            return foreign_source(settings, device)
         if device != "cpu":
             raise UsageError(f"an exact density is computed on the CPU, not on {device!r}")
-        return exact_source(config.load(path))
-    return _trained(path, dtype, device)
+        return exact_source(settings)
+    return _trained(path, dtype, device, weights)
 
 
 def exact_source(settings: Config) -> Source:
     """The exact score of a configuration's density; its process defaults to EDM."""
     if "density" not in settings:
         raise UsageError(
-            "a configuration is a model only if it has a [density] section; train the one that it "
-            "describes (scoresde train) and give the checkpoint"
+            "a configuration is a model only if it has a [density] or a [model] section; train "
+            "the one that it describes (scoresde train) and give the checkpoint"
         )
     if "process" not in settings:
         settings = settings.replace("process", "edm")
@@ -83,7 +93,27 @@ def exact_source(settings: Config) -> Source:
     )
 
 
-def _trained(path: Path, dtype: torch.dtype, device: str) -> Source:
+def foreign_source(settings: Config, device: str = "cpu") -> Source:
+    """The model of a configuration's [model] section; its process defaults to the model's own."""
+    if "density" in settings:
+        raise UsageError("a configuration with both a [density] and a [model] is two models")
+    section = settings.build("model")
+    stated = settings.build("process") if "process" in settings else None
+    opened = section.open(stated, device)
+    if stated is None:
+        settings = settings.replace("process", config.table_of(PROCESSES, opened.process))
+    return Source(
+        opened.model,
+        opened.process,
+        settings.resolved()["process"],
+        Scaling(shift=section.shift, scale=section.scale),
+        settings,
+        opened.identity,
+        opened.description,
+    )
+
+
+def _trained(path: Path, dtype: torch.dtype, device: str, weights: str) -> Source:
     metadata = checkpoint.metadata(path)
     try:
         settings = config.from_tables(metadata["config"])
@@ -100,35 +130,44 @@ def _trained(path: Path, dtype: torch.dtype, device: str) -> Source:
             f"the checkpoint {path} describes a model that cannot be made here: {error}; a member "
             "of another package needs that package"
         ) from None
-    load_state(path, net).to(device=device, dtype=dtype).eval().requires_grad_(False)
+    modules = {"net": net}
+    if isinstance(process, nn.Module):
+        modules["process"] = process
+    load_weights(path, modules, weights)
+    for module in modules.values():
+        module.to(device=device).eval().requires_grad_(False)
+    net.to(dtype=dtype)
     return Source(
         model,
         process,
         resolved["process"],
         scaling,
         settings,
-        "sha256:" + checkpoint.sha256(path),
+        "sha256:" + checkpoint.sha256(path) + (f" {weights}" if weights else ""),
         f"{resolved['net']['name']} trained {step} steps on {data}",
     )
 
 
-def training_metadata(settings: Config, data, model: ScoreModel) -> dict:
+def training_metadata(settings: Config, data: Dataset, model: ScoreModel) -> dict:
     """What a checkpoint must carry for `open_source` to make the model again."""
     return {
         "config": settings.resolved(),
         "event_shape": list(data.event_shape),
         "sigma_data": model.sigma_data,
         "scaling": data.scaling.to_dict(),
+        "given_scaling": data.given_scaling.to_dict(),
+        "class_names": list(data.class_names),
         "attribution": data.attribution,
+        "data_fingerprint": data.fingerprint,
     }
 
 
-def sigma_data_of(x: torch.Tensor) -> float:
+def sigma_data_of(data: Dataset) -> float:
     """The deviation of the data's elements from their common mean, EDM's sigma_data.
 
     Raises `DataError` where it is 0 or not finite.
     """
-    value = float(x.double().std(correction=0))
+    value = data.std
     if not 0.0 < value < math.inf:
         raise DataError(
             f"the training data have the deviation {value}; a network can be trained on finite "

@@ -22,17 +22,20 @@ from scoresde.data import DATASETS
 from scoresde.densities import DENSITIES
 from scoresde.errors import OptionError, UsageError
 from scoresde.families import Family, unknown
+from scoresde.guidance import GUIDANCE, THRESHOLDS
 from scoresde.kernels.noise import check_seed
 from scoresde.langevin import KERNELS, Chain
 from scoresde.nets import NETS
 from scoresde.objectives import OBJECTIVES, TIMES, WEIGHTINGS, Times, Weighting
 from scoresde.processes import PROCESSES
 from scoresde.samplers import GRIDS, SAMPLERS
+from scoresde.score import MODELS
 from scoresde.training import Training
 
 SECTIONS: dict[str, Family | type] = {
     "data": DATASETS,
     "density": DENSITIES,
+    "model": MODELS,
     "process": PROCESSES,
     "net": NETS,
     "objective": OBJECTIVES,
@@ -41,6 +44,8 @@ SECTIONS: dict[str, Family | type] = {
     "grid": GRIDS,
     "kernel": KERNELS,
     "chain": Chain,
+    "guidance": GUIDANCE,
+    "threshold": THRESHOLDS,
 }
 NESTED: dict[type, Family] = {Weighting: WEIGHTINGS, Times: TIMES}
 
@@ -161,6 +166,12 @@ def resolve(family: Family | type, table: dict | str, *, where: str) -> dict:
     return {**name, **{key: _plain(value) for key, value in values.items()}}
 
 
+def table_of(family: Family, member) -> dict:
+    """The section that makes a member whose options are its attributes."""
+    options = {name: _plain(getattr(member, name)) for name in options_of(type(member))}
+    return {"name": family.name_of(member), **options}
+
+
 def _default(member: type, parameter: inspect.Parameter):
     if is_dataclass(member):
         for f in fields(member):
@@ -217,7 +228,7 @@ def _plain(value):
     """An option's value as plain data: nested members as tables, paths as strings."""
     for base, family in NESTED.items():
         if isinstance(value, base):
-            inner = {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+            inner = {name: _plain(getattr(value, name)) for name in options_of(type(value))}
             return {"name": family.name_of(value), **inner}
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]

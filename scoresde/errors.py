@@ -1,7 +1,8 @@
 """The errors a user can meet: each names the thing, the value and the way out.
 
 The command line prints the message of a `ScoresdeError` without a traceback and leaves with its
-`exit_code`: 2 for a slip in the call (a name, an option, a config key), 1 for all else.
+`exit_code`: 2 for a slip in the call (a name, an option, a config key), 75 where the same call may
+go on later, 1 for all else.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ class PluginError(ScoresdeError):
 
 class OptionError(UsageError, ValueError):
     """An option that does not exist, has the wrong type or lies out of range."""
+
+
+class Preempted(ScoresdeError):
+    """The system asked the process to stop; what was done is safe and can go on later."""
+
+    exit_code = 75
 
 
 class DataError(ScoresdeError, ValueError):

@@ -1,4 +1,4 @@
-"""Score times sampler times seed: samples into a dump."""
+"""Score times guidance times sampler times seed: samples into a dump."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from torch import Tensor
 from scoresde.checkpointed import Source
 from scoresde.config import Config
 from scoresde.errors import OptionError, ScoresdeError, UsageError
+from scoresde.guidance import cost
+from scoresde.guided import guided, labels_of
 from scoresde.io import dump
 from scoresde.io.provenance import provenance
 from scoresde.kernels import Noise
@@ -21,7 +23,7 @@ from scoresde.langevin import Chain, LangevinKernel
 from scoresde.processes import CLEAN, NoiseLevel
 from scoresde.result import Result
 from scoresde.samplers import Sampler, sample, start
-from scoresde.score import ask
+from scoresde.score import ScoreModel, ask
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -30,8 +32,10 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class Request:
     """How many samples, by which method, under which seed.
 
-    `method` has a [sampler] and a [grid], or a [kernel] and a [chain]. Sample ids run from
-    `first_id`; `batch` rows are computed at once, in blocks aligned to id // batch.
+    `method` has a [sampler] and a [grid], or a [kernel] and a [chain], and may have a [guidance]
+    and a [threshold]. Sample ids run from `first_id`; `batch` rows are computed at once, in
+    blocks aligned to id // batch. `label` is a class, a cycle of classes by sample id, or "all"
+    (id mod classes); None is unconditional.
     """
 
     method: Config
@@ -43,6 +47,7 @@ class Request:
     device: str = "cpu"
     trajectory: bool = False
     log_prob: bool = False
+    label: int | str | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -60,9 +65,11 @@ class Request:
 class Generator:
     """A request bound to a model: `rows(ids)` computes any samples of it."""
 
-    def __init__(self, source: Source, request: Request):
-        self.source, self.request = source, request
+    def __init__(self, source: Source, request: Request, guide: Source | None = None):
+        self.source, self.request, self.guide = source, request, guide
         method = request.method
+        self.model = guided(source, method, guide)
+        self.labels = labels_of(self.model, method, request.label)
         self.noise = Noise(request.seed)
         if "kernel" in method:
             self.kernel: LangevinKernel | None = method.build("kernel")
@@ -75,7 +82,10 @@ class Generator:
             self.levels = method.build("grid").levels(source.process)
             self.stochastic = bool(self.sampler.stochastic)
         if request.log_prob:
-            ask(source.model, "log_density", "--log-prob")
+            ask(self.model, "log_density", "--log-prob")
+
+    def _given(self, ids: Tensor) -> ScoreModel:
+        return self.model if self.labels is None else self.model.given(self.labels.at(ids))
 
     def _chain_level(self) -> NoiseLevel:
         if self.source.exact:
@@ -85,7 +95,7 @@ class Generator:
 
     def draw(self, ids: Tensor) -> Result:
         """The samples of these ids (int64), in model space."""
-        model, request = self.source.model, self.request
+        model, request = self._given(ids), self.request
         first = self.levels[0] if self.kernel is None else CLEAN
         shape = tuple(model.event_shape)
         x = start(first, self.noise, ids, shape).to(DTYPES[request.dtype])
@@ -98,7 +108,8 @@ class Generator:
 
     def rows(self, ids: Tensor) -> dict[str, np.ndarray]:
         """The columns of a dump for these ids, in the units of the data."""
-        result = self.draw(ids.to(self.request.device))
+        ids = ids.to(self.request.device)
+        result = self.draw(ids)
         undo = self.source.scaling.undo
         # a chain at a level samples z = alpha x + sigma eps: x/alpha is in the data's units
         alpha = self.levels[0].alpha if self.kernel is not None else 1.0
@@ -108,8 +119,10 @@ class Generator:
         if result.chain is not None:
             columns["chain"] = undo(result.chain / alpha)
         if self.request.log_prob:
-            value = self.source.model.log_density(result.x).to(torch.float64)
+            value = self._given(ids).log_density(result.x).to(torch.float64)
             columns["log_prob"] = value - self._log_volume()
+        if self.labels is not None:
+            columns["label"] = self.labels.at(ids)
         columns.update(result.facts)
         return {name: value.cpu().numpy() for name, value in columns.items()}
 
@@ -130,6 +143,7 @@ class Generator:
             "trajectory": len(self.levels) if self.request.trajectory else None,
             "chain": chain,
             "log_prob": self.request.log_prob,
+            "label": self.labels is not None,
             "facts": {"acceptance": self.request.dtype} if self.kernel is not None else {},
         }
 
@@ -160,8 +174,13 @@ class Generator:
             "start": f"seed {request.seed}, sigma/alpha {ratio:.9g}",
             "scaling": self.source.scaling.to_dict(),
         }
+        if self.labels is not None:
+            identity["labels"] = self.labels.text
+        if self.guide is not None:
+            identity["guide"] = self.guide.identity
         described = {
             "description": self.source.description,
+            "evaluations_per_call": cost(self.model),
             "config": self.source.config.resolved(),
         }
         return {"identity": identity, "provenance": {**described, **provenance()}}
@@ -174,14 +193,16 @@ def generate(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    guide: Source | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dump.Dump:
     """Compute the samples of a request into a dump, block by block, and read it back.
 
     `resume` computes only the blocks that are missing; `overwrite` starts anew; otherwise a file
-    that exists is a `DumpError`. `progress` is told the rows done after each block.
+    that exists is a `DumpError`. `guide` is the second model of the request's guidance.
+    `progress` is told the rows done after each block.
     """
-    generator = Generator(source, request)
+    generator = Generator(source, request, guide)
     attributes, layout = generator.attributes(), generator.layout()
     if resume and Path(path).exists():
         writer = dump.resume(path, attributes, **layout)

@@ -17,6 +17,7 @@ from scoresde.errors import ScoresdeError
 COMMANDS = {
     "demo": "Train on digits, sample with every solver, compare, draw: the whole story.",
     "train": "Train a score network from a configuration.",
+    "average": "Make another average of a run's weights from its snapshots.",
     "sample": "Sample a model with a solver or a Langevin kernel into a dump.",
     "compare": "Judge dumps against a reference dump.",
     "verify": "Hold every sampler against exact truth.",

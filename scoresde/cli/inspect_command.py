@@ -13,7 +13,7 @@ from scoresde.cli.console import Console, common
 @click.argument("path", type=click.Path(path_type=Path))
 @common
 def command(path, console: Console):
-    """Tell what PATH holds: a dump, a checkpoint or a run folder."""
+    """Tell what PATH holds: a dump, a checkpoint, a run folder or a model's configuration."""
     facts = _facts(path)
     from rich.table import Table
 
@@ -34,9 +34,31 @@ def _facts(path: Path) -> dict:
         path = path / "checkpoint.safetensors"
     if not path.exists():
         raise UsageError(f"nothing at {path}; give a dump, a checkpoint or a run folder")
+    if path.suffix == ".toml":
+        return {"file": str(path), **_described(path)}
     if path.suffix == ".safetensors":
-        return {"file": str(path), "sha256": checkpoint.sha256(path), **checkpoint.metadata(path)}
+        return {
+            "file": str(path),
+            "sha256": checkpoint.sha256(path),
+            "digest": checkpoint.digest(path),
+            **checkpoint.metadata(path),
+        }
     return {"file": str(path), **dump.describe(path)}
+
+
+def _described(path: Path) -> dict:
+    from scoresde.checkpointed import open_source
+
+    source = open_source(path)
+    return {
+        "model": source.description,
+        "identity": source.identity,
+        "event_shape": list(source.model.event_shape),
+        "kind": source.model.kind,
+        "classes": source.model.classes,
+        "scaling": source.scaling.to_dict(),
+        "config": source.config.resolved(),
+    }
 
 
 def _flat(facts: dict, prefix: str = "") -> list[tuple[str, object]]:

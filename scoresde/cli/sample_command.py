@@ -25,6 +25,17 @@ LARGEST_SHARE = 0.01
 @click.option("--grid", help="Grid of noise levels (see: scoresde list grids).")
 @click.option("--steps", type=int, help="Intervals of the grid.")
 @click.option("--process", help="Sample under another process than the model's own.")
+@click.option("--label", help="A class, a list cycled by sample id (0,1,1), or all.")
+@click.option("--guidance", metavar="WEIGHT|off", help="Guide: 1 is conditional, more sharper.")
+@click.option(
+    "--guidance-interval",
+    type=float,
+    nargs=2,
+    metavar="LOW HIGH",
+    help="Guide between these noise ratios sigma/alpha alone.",
+)
+@click.option("--guide", type=click.Path(path_type=Path), help="Classifier, or a bad model.")
+@click.option("--threshold", metavar="NAME|off", help="Hold x0 to its range: static, dynamic.")
 @click.option("--n", default=64, show_default=True, help="Number of samples.")
 @click.option("--first-id", default=0, show_default=True, help="Id of the first sample.")
 @click.option("--batch", default=256, show_default=True, help="Samples computed at once.")
@@ -42,11 +53,14 @@ LARGEST_SHARE = 0.01
 @device_option
 @threads_option
 @common
-def command(model, out, resume, force, dry_run, device, threads, console: Console, **options):
+def command(
+    model, guide, out, resume, force, dry_run, device, threads, console: Console, **options
+):
     """Sample MODEL into an HDF5 dump.
 
     MODEL is a run folder, a checkpoint, or a .toml file with an exact [density]. Sample i is the
-    same whatever --n, --batch and --resume.
+    same whatever --n, --batch and --resume. --guidance is classifier-free; with --guide it is by
+    that classifier, or autoguidance away from that worse model.
     """
     if resume and force:
         raise click.UsageError("--resume and --force exclude each other")
@@ -56,11 +70,12 @@ def command(model, out, resume, force, dry_run, device, threads, console: Consol
     check_device(device)
     dtype = DTYPES.get(options["dtype"], DTYPES["float32"])
     source = open_source(model, dtype=dtype, device=device)
-    method = method_of(source, options)
+    second = None if guide is None else open_source(guide, dtype=dtype, device=device)
+    method = method_of(source, options, second)
     source = under(source, options["process"], options["settings"])
-    names = ("n", "first_id", "batch", "seed", "dtype", "trajectory", "log_prob")
+    names = ("n", "first_id", "batch", "seed", "dtype", "trajectory", "log_prob", "label")
     request = Request(method=method, device=device, **{name: options[name] for name in names})
-    generator = Generator(source, request)
+    generator = Generator(source, request, second)
     share = generator.start_share()
     if share > LARGEST_SHARE:
         console.warn(
@@ -77,19 +92,24 @@ def command(model, out, resume, force, dry_run, device, threads, console: Consol
     with console.progress("sampling", request.n) as bar:
         try:
             made = generate(
-                source, request, out, resume=resume, overwrite=force, progress=lambda k: bar(k)
+                source,
+                request,
+                out,
+                resume=resume,
+                overwrite=force,
+                guide=second,
+                progress=lambda k: bar(k),
             )
         except KeyboardInterrupt as error:
             error.add_note(f"rows done are safe in {out}; the same call with --resume goes on")
             raise
-    nfe = float(made.nfe.mean())
-    console.say(
-        f"{made.rows_done} samples of {source.description}, {nfe:.4g} evaluations each: {out}"
-    )
+    nfe, networks = float(made.nfe.mean()), attributes["provenance"]["evaluations_per_call"]
+    each = f"{nfe:.4g} evaluations each" + (f" of {networks} networks" if networks > 1 else "")
+    console.say(f"{made.rows_done} samples of {source.description}, {each}: {out}")
     console.result({"out": str(out), "rows": made.rows_done, "nfe": nfe, **attributes["identity"]})
 
 
-def method_of(source, options: dict):
+def method_of(source, options: dict, guide=None):
     """The method: the model's own sections, then the options, then --set."""
     from scoresde import config
     from scoresde.langevin import KERNELS
@@ -115,13 +135,57 @@ def method_of(source, options: dict):
                 raise click.UsageError("the explicit grid counts its own steps; leave --steps out")
             tables["grid"] = {**tables["grid"], "steps": options["steps"]}
     settings = [s for s in options["settings"] if not s.strip().startswith("process")]
-    for setting in settings:
-        section = setting.split("=")[0].split(".")[0].strip()
-        if section not in tables:
+    sections = {s: s.split("=")[0].split(".")[0].strip() for s in settings}
+    for setting, section in sections.items():
+        known = [*tables, "guidance", "threshold"]
+        if section not in known:
             raise click.UsageError(
-                f"--set {setting}: sampling has the sections {', '.join(tables)} and process"
+                f"--set {setting}: sampling has the sections {', '.join(known)} and process"
             )
+    asked = set(sections.values())
+    for section, table in (
+        ("guidance", _guidance(own, options, guide, "guidance" in asked)),
+        ("threshold", _threshold(own, options, "threshold" in asked)),
+    ):
+        if table is not None:
+            tables[section] = table
     return config.from_tables(config.override(tables, settings))
+
+
+def _guidance(own: dict, options: dict, guide, set_by_name: bool) -> dict | None:
+    """The [guidance] table: the model's own, or the one that fits the guide, with its weight."""
+    weight, interval = options.get("guidance"), options.get("guidance_interval")
+    asked = weight is not None or guide is not None or set_by_name
+    if weight == "off" or not (asked or "guidance" in own):
+        if interval or guide is not None or set_by_name:
+            raise click.UsageError(
+                "--guidance-interval, --guide and --set guidance are options of guidance: give "
+                "its weight too (--guidance 2)"
+            )
+        return None
+    if guide is not None:
+        name = "classifier" if guide.model.kind == "class" else "autoguidance"
+        table = _chosen(own, "guidance", name)
+    else:
+        table = dict(own.get("guidance", {"name": "classifier-free"}))
+    if weight is not None:
+        try:
+            table["weight"] = float(weight)
+        except ValueError:
+            raise click.UsageError(
+                f"--guidance takes a weight (2.0) or 'off', got {weight!r}"
+            ) from None
+    if interval:
+        table["interval"] = list(interval)
+    return table
+
+
+def _threshold(own: dict, options: dict, set_by_name: bool) -> dict | None:
+    """The [threshold] table: the model's own, or the one asked for."""
+    name = options.get("threshold")
+    if name == "off" or (name is None and "threshold" not in own and not set_by_name):
+        return None
+    return _chosen(own, "threshold", name or "static", asked=name is not None)
 
 
 def _chosen(own: dict, section: str, name: str, *, asked: bool = True) -> dict:

@@ -65,7 +65,7 @@ class Scaling:
         columns = 0 if raw.ndim == 2 else None
         mean = raw.mean(axis=columns)
         std = np.sqrt(np.square(raw - mean).mean(axis=columns if per_column else None))
-        return cls(shift=mean.tolist(), scale=_or_one(std, mean))
+        return cls(shift=mean.tolist(), scale=or_one(std, mean))
 
     @classmethod
     def to_unit_range(cls, raw: np.ndarray) -> Scaling:
@@ -73,13 +73,14 @@ class Scaling:
         columns = 0 if raw.ndim == 2 else None
         low, high = raw.min(axis=columns), raw.max(axis=columns)
         middle, half = 0.5 * low + 0.5 * high, 0.5 * high - 0.5 * low
-        return cls(shift=middle.tolist(), scale=_or_one(half, middle))
+        return cls(shift=middle.tolist(), scale=or_one(half, middle))
 
 
-def _or_one(scale: np.ndarray, shift: np.ndarray) -> float | list[float]:
+def or_one(scale: np.ndarray, shift: np.ndarray) -> float | list[float]:
+    """The scale, or 1 where it is zero but for the rounding of a shift of that size."""
     # a constant column's mean is off by its rounding, so its deviation is not quite zero
     floor = 1e-13 * np.abs(shift).max(initial=0.0) if scale.ndim == 0 else 1e-13 * np.abs(shift)
-    return np.where(scale > floor, scale, 1.0).tolist()
+    return np.where(scale <= floor, 1.0, scale).tolist()
 
 
 def _numbers(name: str, value: object) -> Number:
@@ -99,3 +100,6 @@ def _like(value: Number, array: Array) -> Array:
     if isinstance(array, Tensor):
         return torch.tensor(value, dtype=array.dtype, device=array.device)
     return np.asarray(value, dtype=array.dtype)
+
+
+PIXELS = Scaling(shift=127.5, scale=127.5)  # 0..255 to [-1, 1]

@@ -26,9 +26,9 @@ from scoresde.errors import OptionError
 from scoresde.families import unknown
 from scoresde.generate import Request, generate
 from scoresde.io.dump import Dump
+from scoresde.runs import begin_folder, prepare, train_in_folder
 from scoresde.threads import StallGuard, fastest_threads
-from scoresde.training import Step, train
-from scoresde.training_run import begin_folder, prepare, train_in_folder
+from scoresde.training import Step
 
 DEMOS = ("digits", "moons")
 SIGMAS = (0.1, 0.3, 0.5, 1.0, 2.0)
@@ -145,9 +145,7 @@ def _train(settings: Config, folder: Path, data: Dataset, threads: int | None, u
 
 def _trial_step(settings: Config, data: Dataset) -> Callable[[], Step]:
     """One more training step of a copy, at each call."""
-    model, state, options = prepare(settings, data, "cpu")
-    objective, process = settings.build("objective"), settings.build("process")
-    steps = train(state, model, objective, process, data.train, options, settings.seed)
+    steps = prepare(settings, data, "cpu").steps()
     return lambda: next(steps)
 
 

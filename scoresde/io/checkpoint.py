@@ -3,9 +3,10 @@
     8 bytes, length of the header | header, JSON | tensors, little-endian, one after another
 
 The header's `__metadata__` has one entry, `scoresde-checkpoint`: the JSON text of
-{"schema_version": 1, "metadata": ...} (one entry, since safetensors writes several in no fixed
-order; so equal checkpoints have equal bytes). Reading one runs no code: there is no pickle, and
-no other format is tried. Any safetensors reader opens it.
+{"schema_version": 1, "digest": ..., "metadata": ...} (one entry, since safetensors writes several
+in no fixed order; so equal checkpoints have equal bytes). The digest is the SHA-256 of the
+tensors, so that a damaged one is never taken for good. Reading one runs no code: there is no
+pickle, and no other format is tried. Any safetensors reader opens it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def save(
 
     refusals = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
     try:
-        text = json.dumps({"schema_version": SCHEMA_VERSION, "metadata": dict(metadata)})
+        text = json.dumps(dict(metadata))
     except (TypeError, ValueError) as error:
         raise CheckpointError(
             f"the metadata of checkpoint {path} do not fit into JSON ({error}); "
@@ -59,7 +60,8 @@ def save(
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, tensor in tensors.items()
         }
-        data = safetensors.torch.save(owned, {SCHEMA: text})
+        start = f'{{"schema_version": {SCHEMA_VERSION}, "digest": "{_digest(owned)}"'
+        data = safetensors.torch.save(owned, {SCHEMA: f'{start}, "metadata": {text}}}'})
     except (*refusals, safetensors.SafetensorError) as error:
         raise CheckpointError(
             f"the tensors of checkpoint {path} cannot be stored ({error}); "
@@ -85,11 +87,14 @@ def load(path: str | os.PathLike) -> tuple[dict[str, torch.Tensor], dict[str, ob
 
     with _readable(path) as file:
         data = file.read()
-        found = _metadata(path, io.BytesIO(data), len(data))
+        envelope = _envelope(path, io.BytesIO(data), len(data))
         try:
-            return safetensors.torch.load(data), found
+            tensors = safetensors.torch.load(data)
         except (RuntimeError, safetensors.SafetensorError) as error:
             raise _damaged(path, str(error)) from error
+    if _digest(tensors) != envelope["digest"]:
+        raise _damaged(path, "its tensors are not those that were written (SHA-256 differs)")
+    return tensors, envelope["metadata"]
 
 
 def metadata(path: str | os.PathLike) -> dict[str, object]:
@@ -98,7 +103,25 @@ def metadata(path: str | os.PathLike) -> dict[str, object]:
     Raises CheckpointError as `load`.
     """
     with _readable(path) as file:
-        return _metadata(path, file, os.fstat(file.fileno()).st_size)
+        return _envelope(path, file, os.fstat(file.fileno()).st_size)["metadata"]
+
+
+def digest(path: str | os.PathLike) -> str:
+    """The stored SHA-256 of the tensors alone: equal where two runs ended in the same state."""
+    with _readable(path) as file:
+        return _envelope(path, file, os.fstat(file.fileno()).st_size)["digest"]
+
+
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over name, dtype, shape and bytes of every tensor, in the order of the names."""
+    import torch
+
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()
 
 
 def sha256(path: str | os.PathLike) -> str:
@@ -119,8 +142,8 @@ def _readable(path: str | os.PathLike) -> Iterator[BinaryIO]:
         raise _damaged(path, "its header is no safetensors header") from error
 
 
-def _metadata(path: str | os.PathLike, file: BinaryIO, size: int) -> dict[str, object]:
-    """The metadata of an open file of `size` bytes, after schema and lengths are found right."""
+def _envelope(path: str | os.PathLike, file: BinaryIO, size: int) -> dict:
+    """Digest and metadata of an open file of `size` bytes, its schema and lengths found right."""
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= min(size - 8, _HEADER_LIMIT):
         raise _damaged(path, "its header is cut off or missing")
@@ -141,7 +164,7 @@ def _metadata(path: str | os.PathLike, file: BinaryIO, size: int) -> dict[str, o
     expected = max((entry["data_offsets"][1] for entry in header.values()), default=0)
     if size - 8 - length != expected:
         raise _damaged(path, f"it holds {size - 8 - length} of {expected} bytes of tensors")
-    return envelope["metadata"]
+    return {"digest": envelope["digest"], "metadata": envelope["metadata"]}
 
 
 def _damaged(path: str | os.PathLike, reason: str) -> CheckpointError:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +46,36 @@ def staged(path: str | os.PathLike, *, overwrite: bool) -> Iterator[int]:
     finally:
         with contextlib.suppress(OSError):
             os.unlink(staging)
+
+
+def keep_as(path: str | os.PathLike, name: str | os.PathLike) -> None:
+    """Give what `path` holds a second name, in place of what bore it; nothing if there is none.
+
+    The two part when `path` is next replaced. Where the file system has no hard links, a copy.
+    """
+    target = Path(name)
+    staging = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    try:
+        try:
+            os.link(path, staging)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            shutil.copyfile(path, staging)
+        os.replace(staging, target)
+    except FileNotFoundError:
+        return
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(staging)
+
+
+def clear_staged(path: str | os.PathLike) -> None:
+    """Remove what killed writers of `path` left behind; not to be called while one is at work."""
+    target = Path(os.path.realpath(path))
+    for left in target.parent.glob(f".{glob.escape(target.name[:100])}.*.tmp"):
+        with contextlib.suppress(OSError):
+            left.unlink()
 
 
 def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:

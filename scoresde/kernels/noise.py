@@ -48,6 +48,9 @@ class Purpose(IntEnum):
     TRAIN = 8  # training noise
     VALIDATE = 9  # noise for held-out losses
     DATA = 10  # draws from an exact density
+    PROJECTION = 11  # directions of sliced score matching
+    LABEL = 12  # labels dropped in training
+    FLIP = 13  # images mirrored in training
 
 
 def check_seed(seed: int) -> int:

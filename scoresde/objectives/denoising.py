@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from scoresde.kernels import Purpose
-from scoresde.objectives.base import Objective
-from scoresde.objectives.times import LogNormalTimes, Times
-from scoresde.objectives.weighting import EDMWeighting, Weighting
+from scoresde.objectives.levels import LevelObjective
 from scoresde.processes import NoiseLevel
 from scoresde.score import ScoreModel, coefficients
-from scoresde.score.parametrization import check_kind, row
+from scoresde.score.parametrization import row
 
 
 @dataclass(frozen=True, kw_only=True)
-class Denoising(Objective):
+class Denoising(LevelObjective):
     r"""E_t w(t) |x0_hat(z_t) - x|^2,  z_t = alpha x + sigma eps: denoising score matching.
 
     The residual is taken in the network's own `kind`, out - target = (x0_hat - x)/c with c from
     the affine table, and weighted by w c^2: the same loss in every kind, without a conversion's
     rounding. In the score it reads w sigma^4/alpha^2 |s + (z - alpha x)/sigma^2|^2. (Vincent
-    2011, eq. 9-11.) Summed over the event's dimensions for a bound in nats (`snr-rate`), averaged
-    otherwise.
-    `stratified` spreads the times of a batch evenly, u_i = (u + i/B) mod 1: every u_i is uniform,
-    and the batch's mean varies less. (Kingma et al. 2021, appendix I.1.)
+    2011, eq. 9-11.) Summed over the event's dimensions for a bound in nats (`snr-rate`, `vlb`),
+    averaged otherwise.
     """
 
-    kind: str = "F"
-    weighting: Weighting = field(default_factory=EDMWeighting)
-    times: Times = field(default_factory=LogNormalTimes)
-    stratified: bool = True
-
-    def __post_init__(self) -> None:
-        check_kind(self.kind)
-
-    def losses(self, model, process, x, draws) -> Tensor:
-        draw = draws.stratified if self.stratified else draws.uniform
-        u = draw(Purpose.TIME)
-        eps = draws.normal(Purpose.TRAIN, tuple(x.shape[1:])).to(x.dtype)
-        t, density = self.times.draw(u, process)
-        exact = process.level(t, torch.empty([1] * x.ndim, dtype=torch.float64))
-        weight = self.weighting.weight(exact, model.sigma_data)
-        if self.weighting.over_time:
-            weight = weight / density.reshape(weight.shape) * x[0].numel()
-        return weighted_errors(model, self.kind, x, eps, exact, weight)
+    def errors(self, model, states, draws) -> Tensor:
+        x, eps, level, weight = states.x, states.eps, states.level, states.weight
+        return weighted_errors(model, self.kind, x, eps, level, weight)
 
 
 def weighted_errors(

@@ -3,6 +3,7 @@
 from scoresde.families import Family
 from scoresde.processes.base import Process
 from scoresde.processes.discrete import DiscreteDDPM
+from scoresde.processes.learned import LearnedVP
 from scoresde.processes.level import CLEAN, NoiseLevel
 from scoresde.processes.rectified_flow import RectifiedFlow
 from scoresde.processes.variance_exploding import EDM, VarianceExploding
@@ -18,6 +19,7 @@ PROCESSES = Family(
         "edm": EDM,
         "rectified-flow": RectifiedFlow,
         "ddpm": DiscreteDDPM,
+        "learned": LearnedVP,
     },
 )
 
@@ -26,6 +28,7 @@ __all__ = [
     "EDM",
     "PROCESSES",
     "DiscreteDDPM",
+    "LearnedVP",
     "NoiseLevel",
     "Process",
     "RectifiedFlow",

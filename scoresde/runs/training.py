@@ -1,73 +1,116 @@
-"""A training run in its folder: resolved configuration, checkpoint, log."""
+"""A training run in its folder: configuration and data to checkpoint and log."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import signal
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from scoresde.checkpointed import CHECKPOINT, Source, open_source, sigma_data_of, training_metadata
-from scoresde.config import Config, to_toml
+from scoresde.config import Config
 from scoresde.data import Dataset
-from scoresde.errors import CheckpointError, NonFiniteError, ScoresdeError, UsageError
+from scoresde.errors import DataError, NonFiniteError, OptionError, Preempted, UsageError
 from scoresde.io import checkpoint
-from scoresde.io.dump_attributes import first_difference
+from scoresde.io.placement import keep_as
 from scoresde.io.provenance import provenance
-from scoresde.score import NetworkScore
-from scoresde.training import Step, TrainingState, held_back, restore, save_state, train
+from scoresde.objectives import Objective
+from scoresde.processes import Process
+from scoresde.runs.folder import BEST, LOG, PREVIOUS, SNAPSHOTS, TENSORBOARD
+from scoresde.runs.log import jsonl, tensorboard
+from scoresde.score import NetworkScore, ScoreModel
+from scoresde.training import (
+    Step,
+    Training,
+    TrainingState,
+    held_back,
+    restore,
+    save_averages,
+    save_state,
+    train,
+)
 
-CONFIG, LOG = "config.toml", "log.jsonl"
-LOG_SECONDS = 1.0
-BOUNDS = ("steps", "seconds", "checkpoint_seconds")
 
+@dataclass(frozen=True)
+class Run:
+    """All that a training run is made of, by the configuration and the seed alone."""
 
-def begin_folder(folder: str | Path, settings: Config, *, overwrite: bool = False) -> Path:
-    """Make the run folder and write the resolved configuration; an earlier run is an error."""
-    folder = Path(folder)
-    if (folder / CHECKPOINT).exists() and not overwrite:
-        raise UsageError(
-            f"the folder {folder} holds a trained model; name another by --out or replace it by "
-            "--force"
+    model: ScoreModel
+    objective: Objective
+    process: Process
+    options: Training
+    state: TrainingState
+    data: Dataset
+    seed: int
+
+    def steps(self):
+        """The generator of its steps."""
+        return train(
+            self.state,
+            self.model,
+            self.objective,
+            self.process,
+            self.data,
+            self.options,
+            self.seed,
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG).write_text(to_toml(settings.resolved()), encoding="utf-8")
-        (folder / LOG).write_text("")
-    except OSError as error:
-        raise ScoresdeError(f"cannot write the run folder {folder}: {error.strerror}") from None
-    return folder
 
 
-def resume_folder(folder: str | Path, settings: Config) -> Path:
-    """The folder of an earlier run, if it is a run of this configuration; its log goes on.
+def prepare(settings: Config, data: Dataset, device: str) -> Run:
+    """The run of a configuration on a data set, at its first step.
 
-    The bounds of the run (training.steps, seconds, checkpoint_seconds) may differ. Raises
-    `UsageError` where there is nothing to go on from, or naming what else differs.
+    Raises `DataError` where the data lack the labels or vectors that the net is to be given.
     """
-    folder = Path(folder)
-    place = folder / CHECKPOINT
-    if not place.exists():
-        raise UsageError(f"the folder {folder} holds no {CHECKPOINT} to go on from")
-    stored = checkpoint.metadata(place).get("config", {})
-    ours, theirs = (_lasting(tables) for tables in (settings.resolved(), stored))
-    difference = first_difference(ours, theirs)
-    if difference:
-        name, asked, kept = difference
-        raise UsageError(
-            f"cannot go on with the run in {folder}: {name} is {kept!r} there and {asked!r} in "
-            "this request; ask for the same, name another folder by --out or start anew by --force"
+    options = settings.build("training")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        objective, process = settings.build("objective"), settings.build("process")
+        net = settings.build("net", data.event_shape).to(device)
+    _check_conditions(net, data)
+    if len(data.event_shape) == 3:
+        net = net.to(memory_format=torch.channels_last)
+    modules = {"net": net}
+    if isinstance(process, nn.Module):
+        modules["process"] = process.to(device)
+    for name, module in objective.modules().items():
+        modules[f"objective.{name}"] = module.to(device)
+    state = TrainingState.begin(modules, options)
+    called = torch.compile(net) if options.compile else net
+    model = NetworkScore(called, data.event_shape, objective.kind, sigma_data_of(data), process)
+    return Run(model, objective, process, options, state, _on(data, device), settings.seed)
+
+
+def _on(data: Dataset, device: str) -> Dataset:
+    """The data with what lies in memory on the device; rows read on demand stay where they are."""
+    moved = {
+        name: getattr(data, name).to(device)
+        for name in ("train", "test", "train_labels", "test_labels")
+        if isinstance(getattr(data, name), torch.Tensor)
+    }
+    return replace(data, **moved)
+
+
+def _check_conditions(net: nn.Module, data: Dataset) -> None:
+    classes, features = getattr(net, "classes", 0), getattr(net, "features", 0)
+    if classes and not data.classes:
+        raise DataError(
+            f"net.classes is {classes} and the data set {data.name!r} has no labels; give data "
+            "with labels (label_key, class folders) or leave net.classes out"
         )
-    return folder
-
-
-def _lasting(tables: dict) -> dict:
-    """What may not change within one run."""
-    kept = {name: tables.get(name) for name in ("seed", "data", "process", "net", "objective")}
-    training = dict(tables.get("training") or {})
-    return {**kept, "training": {k: v for k, v in training.items() if k not in BOUNDS}}
+    if classes and data.classes > classes:
+        raise DataError(
+            f"the data set {data.name!r} has labels up to {data.classes - 1} and net.classes is "
+            f"{classes}: labels run from 0 to {classes - 1}; set net.classes = {data.classes}"
+        )
+    if features and data.features != features:
+        raise OptionError(
+            f"net.features is {features} and the data set {data.name!r} gives vectors of "
+            f"{data.features} numbers; set net.features to that"
+        )
 
 
 def train_in_folder(
@@ -77,83 +120,114 @@ def train_in_folder(
     data: Dataset | None = None,
     device: str = "cpu",
     resume: bool = False,
+    board: bool = False,
     on_step: Callable[[Step], None] | None = None,
 ) -> Source:
     """Train the network of a configuration, leave checkpoint and log, and open the result.
 
-    `resume` goes on from the folder's checkpoint. The checkpoint is written every
-    `training.checkpoint_seconds`, at the end, and on an interrupt, which waits for the step in
-    hand. Raises as `train`; a non-finite loss leaves the last good checkpoint in its place.
+    `resume` goes on from the folder's checkpoint; a run that has ended is left as it is. The
+    checkpoint is written every `training.checkpoint_seconds`, at the end, and on SIGINT, SIGTERM
+    and SIGUSR1, which wait for the step in hand; the one before stays beside it. `board` writes
+    TensorBoard scalars. Raises as `train`, `KeyboardInterrupt` on SIGINT and `Preempted` on the
+    other two; a non-finite loss leaves the last good checkpoint in its place.
     """
     folder = Path(folder)
     data = data or settings.build("data").load()
-    model, state, options = prepare(settings, data, device)
-    metadata = {**training_metadata(settings, data, model), "provenance": provenance()}
-    place = folder / CHECKPOINT
+    run = prepare(settings, data, device)
+    metadata = {**training_metadata(settings, data, run.model), "provenance": provenance()}
+    keeper = _Keeper(folder, run, metadata, good=resume)
     if resume:
-        restore(place, state)
-    kept, logged, good = state.seconds, -LOG_SECONDS, resume
-
-    def keep() -> None:
-        nonlocal good
-        save_state(place, state, metadata)
-        good = True
-
-    steps = train(
-        state,
-        model,
-        settings.build("objective"),
-        settings.build("process"),
-        data.train.to(device),
-        options,
-        settings.seed,
-    )
-    with _log(folder / LOG) as write, contextlib.closing(steps), held_back() as interrupted:
+        _same_data(folder, data)
+        restore(folder / CHECKPOINT, run.state)
+    begun = run.state.step
+    with (
+        jsonl(folder / LOG, after=begun) as log,
+        tensorboard(folder / TENSORBOARD if board else None, after=begun) as scalars,
+        contextlib.closing(run.steps()) as steps,
+        held_back() as came,
+    ):
         try:
             for step in steps:
-                if step.seconds - logged >= LOG_SECONDS or step.progress >= 1.0:
-                    logged = step.seconds
-                    write(step)
-                if step.seconds - kept >= options.checkpoint_seconds:
-                    kept = step.seconds
-                    keep()
+                log(step)
+                scalars(step)
+                keeper.told(step)
                 if on_step is not None:
                     on_step(step)
-                if interrupted():
-                    keep()
-                    raise KeyboardInterrupt
-            keep()
+                if came() is not None:
+                    keeper.keep()
+                    raise _stopped(came(), step, folder)
+            if run.state.step > begun or not resume:
+                keeper.end()
         except NonFiniteError as error:
-            left = f"the last good checkpoint is {place}" if good else "none of it was kept yet"
-            raise NonFiniteError(f"{error}; {left}") from None
+            raise NonFiniteError(f"{error}; {keeper.last_good()}") from None
     return open_source(folder, device=device)
 
 
-def prepare(settings: Config, data: Dataset, device: str):
-    """(score model over the network in training, its state, the options), by the seed alone."""
-    options = settings.build("training")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        net = settings.build("net", data.event_shape)
-    net = net.to(device)
-    if len(data.event_shape) == 3:
-        net = net.to(memory_format=torch.channels_last)
-    kind = settings.build("objective").kind
-    process = settings.build("process")
-    model = NetworkScore(net, data.event_shape, kind, sigma_data_of(data.train), process)
-    return model, TrainingState.begin(net, options), options
+def _stopped(number: signal.Signals, step: Step, folder: Path) -> BaseException:
+    if number == signal.SIGINT:
+        return KeyboardInterrupt()
+    return Preempted(
+        f"stopped by {number.name}: step {step.step} is safe in {folder}; the same call with "
+        "--resume goes on"
+    )
 
 
-@contextlib.contextmanager
-def _log(path: Path):
-    """A function that appends a step to the JSONL log, flushed line by line."""
-    try:
-        with path.open("a") as file:
+def _same_data(folder: Path, data: Dataset) -> None:
+    """Raises `UsageError` if the data are not those that the run was begun on."""
+    kept = checkpoint.metadata(folder / CHECKPOINT).get("data_fingerprint")
+    if kept != data.fingerprint:
+        raise UsageError(
+            f"the data set {data.name!r} has changed since the checkpoint in {folder} was made "
+            f"(its SHA-256 begins with {data.fingerprint[:12]}, it was {str(kept)[:12]}): restore "
+            "the data, or train anew by --force"
+        )
 
-            def write(step: Step) -> None:
-                file.write(json.dumps(vars(step)) + "\n")
-                file.flush()
 
-            yield write
-    except OSError as error:
-        raise CheckpointError(f"cannot write the log {path}: {error.strerror}") from None
+@dataclass
+class _Keeper:
+    """Writes the checkpoints of a run when they are due."""
+
+    folder: Path
+    run: Run
+    metadata: dict
+    good: bool  # whether the checkpoint in place is of this run
+    kept: float | None = None  # when the last one was written, in the run's seconds
+    step: int = -1  # and after which step
+
+    def told(self, step: Step) -> None:
+        options = self.run.options
+        if self.kept is None:
+            self.kept = 0.0 if options.seconds is None else step.seconds
+        if step.best:
+            save_state(self.folder / BEST, self.run.state, self.metadata)
+        if options.snapshot_steps and step.step % options.snapshot_steps == 0:
+            self.snapshot()
+        if step.seconds - self.kept >= options.checkpoint_seconds:
+            self.kept = step.seconds
+            self.keep()
+
+    def keep(self) -> None:
+        place = self.folder / CHECKPOINT
+        if self.step == self.run.state.step:
+            return
+        if self.good:
+            keep_as(place, self.folder / PREVIOUS)
+        save_state(place, self.run.state, self.metadata)
+        self.good, self.step = True, self.run.state.step
+
+    def end(self) -> None:
+        if self.run.options.snapshot_steps:
+            self.snapshot()
+        self.keep()
+
+    def snapshot(self) -> None:
+        place = self.folder / SNAPSHOTS
+        place.mkdir(exist_ok=True)
+        save_averages(
+            place / f"step-{self.run.state.step:09d}.safetensors", self.run.state, self.metadata
+        )
+
+    def last_good(self) -> str:
+        if self.good:
+            return f"the last good checkpoint is {self.folder / CHECKPOINT}"
+        return "none of it was kept yet"

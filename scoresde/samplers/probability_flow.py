@@ -57,6 +57,18 @@ class ProbabilityFlow(Sampler):
 
     def run(self, model, levels, x, noise, ids, trajectory=False) -> Result:
         check_levels(levels)
+        return self._carry(model, levels, x, ids, trajectory)
+
+    def rise(self, model, levels, x, ids, trajectory=False) -> Result:
+        """The same flow the other way: x (batch, *event) at levels[-1] carried up to levels[0].
+
+        At sigma = 0 the model gives v at the data itself; raises `OptionError` where its kind does
+        not determine v there.
+        """
+        check_levels(levels)
+        return self._carry(model, levels[::-1], x, ids, trajectory)
+
+    def _carry(self, model, levels, x, ids, trajectory) -> Result:
         phis = torch.tensor([level.phi for level in levels], dtype=torch.float64, device=x.device)
         adaptive = self.method in ADAPTIVE
         parts = [slice(i, i + 1) for i in range(len(x))] if adaptive else [slice(None)]
@@ -86,7 +98,7 @@ class ProbabilityFlow(Sampler):
 
     def _integrate(self, model, x, levels, phis):
         """The normalised states at each phi, (points, batch, *event), and the evaluations."""
-        low, high = levels[-1].phi, levels[0].phi
+        low, high = sorted((levels[0].phi, levels[-1].phi))
         count = 0
 
         def flow(phi, u):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -19,7 +20,7 @@ class ExactScore(ScoreModel):
 
     Each kind is put together from both posterior means, which the density gives side by
     side, so no conversion loses digits at either end; the score itself is asked of the
-    density and is defined at sigma = 0 too.
+    density and is defined at sigma = 0 too. A density with labels is given them row by row.
     """
 
     kind = "v"
@@ -28,6 +29,18 @@ class ExactScore(ScoreModel):
     def __init__(self, density: Density):
         self.density = density
         self.event_shape = density.event_shape
+        self.classes = getattr(density, "classes", 0)
+        self.condition: Tensor | None = None
+
+    def given(self, condition: Tensor | None) -> ExactScore:
+        if not self.classes:
+            return super().given(condition)
+        bound = copy.copy(self)
+        bound.density, bound.condition = self.density.given(condition), condition
+        return bound
+
+    def rows(self, index: slice | Tensor) -> ExactScore:
+        return self if self.condition is None else self.given(self.condition[index])
 
     def forward(self, x: Tensor, level: NoiseLevel) -> Tensor:
         return self.predict(x, level, self.kind)

@@ -1,110 +1,98 @@
-"""The state of a training run, and its way into a checkpoint and back."""
+"""The state of a training run: everything that the next step depends on."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from pathlib import Path
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from scoresde.errors import CheckpointError, NonFiniteError
-from scoresde.io import checkpoint
+from scoresde.training.averages import Average
 from scoresde.training.options import Training
+
+AVERAGED = ("net", "process")  # what a sampler needs; a weighting or a law of times is not sampled
 
 
 @dataclass
 class TrainingState:
-    """The network, its moving average, the optimiser, and the number of steps made.
+    """What learns, its averages, the optimiser, the loss scale, and the number of steps made.
 
-    `seconds` is the time spent so far, counted only where the options bound it: a run bounded by
-    its steps alone is the same to the bit each time.
+    modules     by name: "net", and "process", "objective.weighting", ... where these learn too
+    averages    by the label of their rule: averaged copies of the modules that sampling needs
+    seconds     the time spent so far, counted only where the options bound it: a run bounded by
+                its steps alone is the same to the bit each time
+    best        the lowest held-out loss so far, and `waited` the validations since
     """
 
-    net: nn.Module
-    ema: nn.Module
+    modules: dict[str, nn.Module]
+    rules: tuple[Average, ...]
+    averages: dict[str, dict[str, nn.Module]]
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     step: int = 0
     seconds: float = 0.0
+    best: float = math.inf
+    waited: int = field(default=0)
 
     @classmethod
-    def begin(cls, net: nn.Module, options: Training) -> TrainingState:
+    def begin(cls, modules: dict[str, nn.Module], options: Training) -> TrainingState:
+        parameters = [p for module in modules.values() for p in module.parameters()]
         optimizer = torch.optim.AdamW(
-            net.parameters(),
+            parameters,
             lr=options.learning_rate,
             betas=(0.9, options.beta2),
             weight_decay=options.weight_decay,
             fused=True,
         )
-        return cls(net, copy.deepcopy(net).requires_grad_(False), optimizer)
+        averages = {
+            rule.label: {
+                name: copy.deepcopy(module).requires_grad_(False).eval()
+                for name, module in modules.items()
+                if name in AVERAGED
+            }
+            for rule in options.averages
+        }
+        device = parameters[0].device.type
+        scaler = torch.amp.GradScaler(device, enabled=options.precision == "float16")
+        return cls(modules, options.averages, averages, optimizer, scaler)
+
+    @property
+    def net(self) -> nn.Module:
+        return self.modules["net"]
+
+    @property
+    def ema(self) -> nn.Module:
+        """The network under the first average, the one to sample from."""
+        return self.averages[self.rules[0].label]["net"]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.net.parameters()).device
+
+    def parameters(self) -> list[Tensor]:
+        return [p for module in self.modules.values() for p in module.parameters()]
+
+    def train_mode(self, training: bool) -> None:
+        for module in self.modules.values():
+            module.train(training)
 
     @torch.no_grad()
-    def average(self, decay: float) -> None:
-        """ema <- d ema + (1 - d) net with d = min(decay, (1 + k)/(10 + k)); buffers are copied."""
-        weight = 1.0 - min(decay, (1.0 + self.step) / (10.0 + self.step))
-        averages, currents = list(self.ema.parameters()), list(self.net.parameters())
-        torch._foreach_lerp_(averages, currents, weight)
-        for average, current in zip(self.ema.buffers(), self.net.buffers(), strict=True):
-            average.copy_(current)
+    def average(self) -> None:
+        """avg <- (1 - w) avg + w weights under every rule; buffers are copied."""
+        for rule in self.rules:
+            weight = rule.weight(self.step)
+            for name, average in self.averages[rule.label].items():
+                module = self.modules[name]
+                torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), weight)
+                for kept, current in zip(average.buffers(), module.buffers(), strict=True):
+                    kept.copy_(current)
 
-
-def save_state(path: str | Path, state: TrainingState, metadata: dict) -> None:
-    """Write the whole state atomically: weights `net.*`, `ema.*` and moments `optimizer.*`.
-
-    Raises `NonFiniteError` for weights that are not finite; the file there is then intact.
-    """
-    tensors = {f"net.{k}": v for k, v in state.net.state_dict().items()}
-    for name, tensor in tensors.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise NonFiniteError(
-                f"the weights {name} are not finite after step {state.step}, so they are not "
-                "saved; lower training.learning_rate"
-            )
-    tensors |= {f"ema.{k}": v for k, v in state.ema.state_dict().items()}
-    moments = state.optimizer.state_dict()["state"]
-    for index, entry in moments.items():
-        tensors |= {f"optimizer.{index}.{k}": v for k, v in entry.items()}
-    checkpoint.save(path, tensors, {**metadata, "step": state.step, "seconds": state.seconds})
-
-
-def load_state(path: str | Path, net: nn.Module, which: str = "ema") -> nn.Module:
-    """Put the weights `net` or `ema` of a checkpoint into a network of the same shape."""
-    tensors, _ = checkpoint.load(path)
-    prefix = f"{which}."
-    weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    wanted = {k: tuple(v.shape) for k, v in net.state_dict().items()}
-    found = {k: tuple(v.shape) for k, v in weights.items()}
-    if wanted != found:
-        odd = sorted(set(wanted.items()) ^ set(found.items()))[0][0]
-        raise CheckpointError(
-            f"{path} does not hold the network that its configuration describes: {odd!r} is "
-            f"{found.get(odd, 'missing')} there, {wanted.get(odd, 'not expected')} here"
-        )
-    net.load_state_dict(weights)
-    return net
-
-
-def restore(path: str | Path, state: TrainingState) -> TrainingState:
-    """The whole state of a checkpoint, in place; raises `CheckpointError` if a part is missing."""
-    load_state(path, state.net, "net")
-    load_state(path, state.ema, "ema")
-    tensors, metadata = checkpoint.load(path)
-    entries: dict[int, dict] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            entries.setdefault(int(index), {})[key] = tensor
-    groups = state.optimizer.state_dict()["param_groups"]
-    wanted = {i for group in groups for i in group["params"]}
-    try:
-        step, seconds = int(metadata["step"]), float(metadata["seconds"])
-        if step > 0 and entries.keys() != wanted:
-            raise ValueError(f"moments of {len(entries)} of {len(wanted)} parameters")
-        state.optimizer.load_state_dict({"state": entries, "param_groups": groups})
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} does not hold a training state to go on from ({error}); train anew"
-        ) from None
-    state.step, state.seconds = step, seconds
-    return state
+    def held(self) -> Iterator[tuple[str, nn.Module]]:
+        """(prefix, module) of all that a checkpoint holds: `net`, `average.LABEL.net`, ..."""
+        yield from self.modules.items()
+        for label, modules in self.averages.items():
+            for name, module in modules.items():
+                yield f"average.{label}.{name}", module

@@ -19,6 +19,11 @@ REQUIRED = {
     "mala": {"step_size": 0.01},
     "npz": {"path": 'a "b"\\c.npz'},
     "hdf5": {"path": "a.h5"},
+    "idx": {"folder": "a"},
+    "images": {"path": "a"},
+    "table": {"path": "a.csv"},
+    "callable": {"factory": "package.module:function", "options": {"path": "a.npz"}},
+    "diffusers": {"path": "a/pipeline"},
     "explicit": {"noise_ratios": [3.0, 1.0, 0.0]},
 }
 FAMILIES = {k: f for k, f in SECTIONS.items() if isinstance(f, Family)}
@@ -91,4 +96,4 @@ def test_every_configuration_of_the_repository_resolves(path):
     settings = config.load(path)
     _holds(settings.resolved())
     trains = {"data", "process", "net", "objective", "training"} <= settings.sections.keys()
-    assert trains or "density" in settings
+    assert trains or "density" in settings or "model" in settings

@@ -89,7 +89,11 @@ def test_integer_images_take_one_scale(kind, save):
         ({"x": np.ones((0, 3))}, {}, "is empty"),
         ({"x": np.ones((1, 3))}, {}, "leaves a split empty"),
         ({"x": np.ones((4, 3)), "y": np.ones((4, 2))}, {"key": "x", "test_key": "y"}, "(2,)"),
-        ({"x": np.array([[1.0, 2.0], [np.nan, np.inf]])}, {}, "2 values that are not finite"),
+        (
+            {"x": np.array([[1.0, 2.0], [np.nan, np.inf]] + 3 * [[0.0, 1.0]])},
+            {},
+            "2 values that are not finite",
+        ),
         ({"x": np.ones((4, 2), dtype=complex)}, {}, "has dtype complex128"),
         ({"x": np.full((4, 2), b"ab")}, {}, "real numbers are needed"),
         ({"x": np.full((4, 2), 1e300)}, {"scaling": "none"}, "overflow float32"),

@@ -14,8 +14,8 @@ from scoresde.errors import CapabilityError, DumpError, NonFiniteError, OptionEr
 from scoresde.generate import Generator, Request, generate
 from scoresde.io import dump
 from scoresde.kernels import Noise
+from scoresde.runs import begin_folder, train_in_folder
 from scoresde.samplers import start
-from scoresde.training_run import begin_folder, train_in_folder
 
 MIXTURE = {
     "name": "gaussian-mixture",

@@ -9,12 +9,20 @@ from scoresde.nets import MLP, NETS, Embedding, UNet
 SMALL = {
     "mlp": ((3,), {"width": 16, "blocks": 2}),
     "unet": ((2, 7, 5), {"channels": 8, "multipliers": (1, 2), "blocks": 1, "groups": 4}),
+    "dit": ((2, 4, 6), {"width": 16, "depth": 2, "heads": 2}),
 }
+TINY = {"channels": 8, "multipliers": (1, 2), "blocks": 1, "groups": 4}
 CASES = [(name, *SMALL[name]) for name in NETS.members] + [
     ("mlp", (2, 3, 4), {"width": 16, "blocks": 1}),
     ("unet", (1, 8, 8), {"channels": 8, "multipliers": (1, 1, 2), "attention": (2,), "groups": 2}),
     ("unet", (3, 9, 6), {"channels": 4, "multipliers": (1, 2, 3, 3), "blocks": 1, "groups": 1}),
     ("unet", (1, 2, 3), {"channels": 8, "multipliers": (1,), "attention": (0,), "groups": 1}),
+    ("unet", (1, 5, 6), TINY | {"layout": "ddpm", "scale_shift": False, "attention": (1,)}),
+    ("unet", (2, 7, 5), TINY | {"resample": "block", "head_width": 2, "attention": (1,)}),
+    ("unet", (2, 7, 5), TINY | {"resample": "fir", "rescale": True, "progressive": True}),
+    ("unet", (1, 6, 5), TINY | {"progressive": True, "layout": "ddpm"}),
+    ("dit", (1, 3, 3), {"patch": 3, "width": 8, "depth": 1, "heads": 1, "mlp_ratio": 1}),
+    ("dit", (3, 4, 2), {"patch": 1, "width": 8, "depth": 1, "heads": 2}),
 ]
 cases = pytest.mark.parametrize(("name", "shape", "options"), CASES)
 
@@ -56,7 +64,7 @@ def test_a_sample_does_not_depend_on_its_batch_mates(name, shape, options):
 
 
 @cases
-def test_output_depends_on_the_condition(name, shape, options):
+def test_output_depends_on_the_noise(name, shape, options):
     net = awake(name, shape, options).eval()
     x, c = batch(shape)
     assert ((net(x, c) - net(x, c + 0.5)).abs().flatten(1).amax(1) > 1e-4).all()
@@ -69,7 +77,7 @@ def test_gradient_reaches_every_parameter_after_leaving_zero(name, shape, option
     x, c = batch(shape)
     target = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(2))
     step = torch.optim.SGD(net.parameters(), lr=0.05)
-    for _ in range(3):  # zeroed layers lie two deep: each step wakes what stands behind one more
+    for _ in range(4):  # zeroed layers lie deep: each step wakes what stands behind one more
         step.zero_grad()
         (net(x, c) - target).square().mean().backward()
         step.step()
@@ -143,7 +151,7 @@ def test_weights_survive_a_round_trip_whatever_the_layout():
     assert torch.equal(one(x, c), two(x, c))
 
 
-def test_embedding_tells_conditions_apart_smoothly():
+def test_embedding_tells_noise_apart_smoothly():
     torch.manual_seed(0)
     embedding = Embedding(16).double()
     c = torch.linspace(-3, 3, 601, dtype=torch.float64)
@@ -172,6 +180,14 @@ def test_embedding_tells_conditions_apart_smoothly():
         ("unet", (1, 5, 9), {"multipliers": (1,) * 5}, "give at most 4"),
         ("unet", (1, 8, 8), {"attention": (2,)}, "attention names levels 0 to 1, got 2"),
         ("unet", (1, 8, 8), {"blocks": 1.5}, "blocks is a whole number >= 1, got 1.5"),
+        ("unet", (1, 8, 8), {"layout": "adm"}, "layout is one of lean, ddpm, got 'adm'"),
+        ("unet", (1, 8, 8), {"resample": "x"}, "resample is one of convolution, block, fir"),
+        ("unet", (1, 8, 8), {"rescale": 1}, "rescale is true or false, got 1"),
+        ("unet", (1, 8, 8), {"head_width": 0}, "head_width is a whole number >= 1, got 0"),
+        ("dit", (2,), {}, "takes images (channels, height, width), got events of shape (2,)"),
+        ("dit", (1, 28, 27), {"patch": 2}, "patch 2 does not divide images of 28x27"),
+        ("dit", (1, 4, 4), {"width": 18, "heads": 3}, "a multiple of 4 and of heads 3, got 18"),
+        ("dit", (1, 4, 4), {"depth": 0}, "depth is a whole number >= 1, got 0"),
     ],
 )
 def test_options_out_of_range_are_named(name, shape, options, words):

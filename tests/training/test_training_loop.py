@@ -49,7 +49,8 @@ def test_dropout_acts_in_training_and_differs_by_seed():
 
 def test_the_moving_average_follows_its_formula():
     decay = 0.7
-    chosen = tiny_run.settings(training={"ema": decay, "steps": 25})
+    half_life = math.log(0.5) / math.log(decay)
+    chosen = tiny_run.settings(training={"half_lives": [half_life], "steps": 25})
     state, steps = tiny_run.steps_of(chosen)
     expected = tiny_run.averaged(state).double()
     for k, _ in enumerate(steps, start=1):
@@ -141,9 +142,19 @@ def test_bfloat16_trains_near_float32():
         {"seconds": math.nan},
         {"weight_decay": -1.0},
         {"weight_decay": math.inf},
-        {"ema": 1.0},
-        {"ema": math.nan},
-        {"precision": "float16"},
+        {"half_lives": (0.0,)},
+        {"half_lives": (math.nan,)},
+        {"half_lives": ()},
+        {"half_lives": (5.0, 5.0)},
+        {"lengths": (0.3,)},
+        {"lengths": (0.0,)},
+        {"snapshot_steps": 5},
+        {"patience": 2},
+        {"accumulate": 0},
+        {"accumulate": 300},
+        {"label_dropout": 1.5},
+        {"validation_steps": -1},
+        {"precision": "float8"},
         {"checkpoint_seconds": 0.0},
     ],
     ids=str,

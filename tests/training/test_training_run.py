@@ -8,13 +8,13 @@ import pytest
 import tiny_run
 import torch
 
-from scoresde import training_run
 from scoresde.checkpointed import CHECKPOINT, open_source
 from scoresde.errors import CheckpointError, DataError, NonFiniteError, ScoresdeError, UsageError
 from scoresde.io import checkpoint
-from scoresde.training import load_state, restore, save_state
+from scoresde.runs import begin_folder, prepare, resume_folder, train_in_folder
+from scoresde.runs import training as training_run
+from scoresde.training import load_weights, restore, save_state
 from scoresde.training.order import batch_indices
-from scoresde.training_run import begin_folder, prepare, resume_folder, train_in_folder
 
 
 def test_a_run_restored_half_way_ends_in_the_same_bits(tmp_path):
@@ -177,7 +177,7 @@ def test_a_checkpoint_without_moments_is_nothing_to_go_on_from(tmp_path):
     bare = {k: v for k, v in tensors.items() if not k.startswith("optimizer.")}
     checkpoint.save(folder / CHECKPOINT, bare, metadata)
     data = chosen.build("data").load()
-    _, state, _ = prepare(chosen, data, "cpu")
+    state = prepare(chosen, data, "cpu").state
     with pytest.raises(CheckpointError, match="training state to go on from"):
         restore(folder / CHECKPOINT, state)
 
@@ -185,8 +185,8 @@ def test_a_checkpoint_without_moments_is_nothing_to_go_on_from(tmp_path):
 def test_weights_of_another_net_are_named(tmp_path):
     _, folder = _trained(tmp_path)
     other = tiny_run.settings(net={"width": 4}).build("net", (2,))
-    with pytest.raises(CheckpointError, match=r"is \(8.* there, .*4.* here"):
-        load_state(folder / CHECKPOINT, other)
+    with pytest.raises(CheckpointError, match=r"8\) there, .*4\) here"):
+        load_weights(folder / CHECKPOINT, {"net": other})
 
 
 def test_a_folder_in_use_is_kept_and_one_that_cannot_be_made_is_named(tmp_path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from scoresde import config
 from scoresde.data import Dataset, Scaling
-from scoresde.training import Step, TrainingState, train
-from scoresde.training_run import prepare
+from scoresde.runs import prepare
+from scoresde.training import Step, TrainingState
 
 
 def settings(**sections) -> config.Config:
@@ -26,14 +28,12 @@ def settings(**sections) -> config.Config:
 
 
 def steps_of(chosen: config.Config, state=None, data=None):
-    """(state, data, generator of steps) of a run, from its beginning or from a state."""
+    """(state, generator of steps) of a run, from its beginning or from a state."""
     clean = chosen.build("data").load()
-    data = data or clean
-    model, begun, options = prepare(chosen, clean, "cpu")
+    run = prepare(chosen, clean, "cpu")
     if state is not None:
-        state(begun)
-    objective, process = chosen.build("objective"), chosen.build("process")
-    return begun, train(begun, model, objective, process, data.train, options, chosen.seed)
+        state(run.state)
+    return run.state, replace(run, data=data or clean).steps()
 
 
 def run(chosen: config.Config) -> tuple[TrainingState, list[Step]]:

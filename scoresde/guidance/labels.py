@@ -1,0 +1,52 @@
+"""Which label a sample is given: a function of its id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scoresde.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Labels:
+    """label(id) = cycle[id mod len(cycle)]; `text` says it in one word or as a list."""
+
+    cycle: tuple[int, ...]
+    text: str
+
+    @classmethod
+    def of(cls, label: int | str | tuple[int, ...], classes: int) -> Labels:
+        """Labels of a class, of a cycle of classes, or of "all", that is id mod classes.
+
+        A text is read as on the command line: "3", "0,1,1", "all". Raises `UsageError` for what
+        is none of these and for labels outside 0..classes-1.
+        """
+        if label == "all":
+            return cls(tuple(range(classes)), f"all {classes}")
+        if isinstance(label, str):
+            try:
+                cycle = tuple(int(part) for part in label.split(","))
+            except ValueError:
+                raise UsageError(
+                    "a label is a class (3), a list that is cycled by sample id (0,1,1) or 'all', "
+                    f"got {label!r}"
+                ) from None
+        else:
+            cycle = (label,) if isinstance(label, int) else tuple(label)
+        for c in cycle:
+            if isinstance(c, bool) or not isinstance(c, int) or not 0 <= c < classes:
+                raise UsageError(
+                    f"the label {c!r} is no class of this model, which has 0..{classes - 1}; "
+                    "leave labels out for unconditional samples"
+                )
+        if not cycle:
+            raise UsageError("a cycle of labels has one label or more")
+        return cls(cycle, ",".join(map(str, cycle)))
+
+    def at(self, ids: Tensor) -> Tensor:
+        """The labels of these ids, int64 (len(ids),)."""
+        cycle = torch.tensor(self.cycle, dtype=torch.int64, device=ids.device)
+        return cycle[ids % len(self.cycle)]
