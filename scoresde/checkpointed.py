@@ -17,7 +17,7 @@ from scoresde.data import Dataset, Scaling
 from scoresde.errors import CheckpointError, DataError, UsageError
 from scoresde.io import checkpoint
 from scoresde.processes import PROCESSES, Process
-from scoresde.score import ExactScore, NetworkScore, ScoreModel
+from scoresde.score import ExactScore, NetworkClassifier, NetworkScore, ScoreModel
 from scoresde.training import load_weights
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -121,8 +121,8 @@ def _trained(path: Path, dtype: torch.dtype, device: str, weights: str) -> Sourc
         shape, sigma_data = tuple(metadata["event_shape"]), float(metadata["sigma_data"])
         scaling = Scaling.from_dict(metadata["scaling"])
         step, data = int(metadata["step"]), resolved["data"]["name"]
-        net, process = settings.build("net", shape), settings.build("process")
-        model = NetworkScore(net, shape, settings.build("objective").kind, sigma_data, process)
+        net, process = build_net(settings, shape), settings.build("process")
+        model = model_over(net, settings, shape, sigma_data, process)
     except KeyError as error:
         raise CheckpointError(f"the checkpoint {path} lacks {error} among its metadata") from None
     except (AttributeError, DataError, TypeError, ValueError, UsageError) as error:
@@ -130,6 +130,7 @@ def _trained(path: Path, dtype: torch.dtype, device: str, weights: str) -> Sourc
             f"the checkpoint {path} describes a model that cannot be made here: {error}; a member "
             "of another package needs that package"
         ) from None
+    described = f"{resolved['net']['name']}" if "net" in resolved else "classifier"
     modules = {"net": net}
     if isinstance(process, nn.Module):
         modules["process"] = process
@@ -144,8 +145,28 @@ def _trained(path: Path, dtype: torch.dtype, device: str, weights: str) -> Sourc
         scaling,
         settings,
         "sha256:" + checkpoint.sha256(path) + (f" {weights}" if weights else ""),
-        f"{resolved['net']['name']} trained {step} steps on {data}",
+        f"{described} trained {step} steps on {data}",
     )
+
+
+def build_net(settings: Config, event_shape: tuple[int, ...]) -> nn.Module:
+    """The network of a configuration: its [classifier] under such an objective, else its [net]."""
+    classifies = settings.build("objective").kind == "class"
+    return settings.build("classifier" if classifies else "net", event_shape)
+
+
+def model_over(
+    net: nn.Module,
+    settings: Config,
+    event_shape: tuple[int, ...],
+    sigma_data: float,
+    process: Process,
+) -> ScoreModel | NetworkClassifier:
+    """A network as what its objective trains: a score, or a classifier of noisy states."""
+    kind = settings.build("objective").kind
+    if kind == "class":
+        return NetworkClassifier(net, event_shape, sigma_data)
+    return NetworkScore(net, event_shape, kind, sigma_data, process)
 
 
 def training_metadata(settings: Config, data: Dataset, model: ScoreModel) -> dict:

@@ -25,7 +25,7 @@ from scoresde.families import Family, unknown
 from scoresde.guidance import GUIDANCE, THRESHOLDS
 from scoresde.kernels.noise import check_seed
 from scoresde.langevin import KERNELS, Chain
-from scoresde.nets import NETS
+from scoresde.nets import CLASSIFIERS, NETS
 from scoresde.objectives import OBJECTIVES, TIMES, WEIGHTINGS, Times, Weighting
 from scoresde.processes import PROCESSES
 from scoresde.samplers import GRIDS, SAMPLERS
@@ -38,6 +38,7 @@ SECTIONS: dict[str, Family | type] = {
     "model": MODELS,
     "process": PROCESSES,
     "net": NETS,
+    "classifier": CLASSIFIERS,
     "objective": OBJECTIVES,
     "training": Training,
     "sampler": SAMPLERS,

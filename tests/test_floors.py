@@ -20,7 +20,7 @@ FLOORS = [  # from the ground; a file imports from lower floors or from its own 
     {"config"},
     {"checkpointed"},
     {"guided"},
-    {"generate", "runs", "likelihood", "classify", "fit"},
+    {"generate", "runs", "likelihood", "classify", "fit", "transport"},
     {"verify", "study", "demo"},
     {"cli"},
 ]

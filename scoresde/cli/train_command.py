@@ -52,7 +52,8 @@ def command(
     from scoresde import config
 
     resolved = config.load(configuration, settings)
-    for section in ("data", "process", "net", "objective", "training"):
+    network = "classifier" if "classifier" in resolved else "net"
+    for section in ("data", "process", network, "objective", "training"):
         if section not in resolved:
             raise click.UsageError(
                 f"{configuration} has no [{section}] section; training needs it"

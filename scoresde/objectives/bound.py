@@ -38,7 +38,7 @@ class Bound(Objective):
     Each term is unbiased. Times of a batch are spread evenly where `stratified`. Under a learned
     process gamma_0 and gamma_1 learn by the bound. So does gamma's shape where T > 0; L_inf does
     not depend on it, and there it learns by the variance of the diffusion term. (Kingma et al.
-    2021, Variational diffusion models, eq. 11-19; Sohl-Dickstein et al. 2015 for L_T.)
+    2021, Variational diffusion models, sec. 4 and 5; Sohl-Dickstein et al. 2015 for L_T.)
     """
 
     kind: str = "eps"

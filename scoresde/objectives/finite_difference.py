@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ class FiniteDifference(ProjectedObjective):
     """
 
     epsilon: float = 0.05
+
+    differentiates: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,8 +7,8 @@ cross term of |eps_hat - eps|^2 into a divergence:
                       = (w sigma^4/alpha^2) E[|s|^2 + 2 tr grad_z s] + C,
 
 C free of the network. So these objectives have the gradient of `denoising` under the same
-weighting, at a higher variance and cost. Written in eps = -sigma s, which stays of unit size
-where the score does not.
+weighting, at a higher cost; its variance is lower near the data and higher near the noise. Written
+in eps = -sigma s, which stays of unit size where the score does not.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,8 @@ class SteinObjective(LevelObjective):
 
     weighting: Weighting = field(default_factory=SimpleWeighting)
 
+    differentiates: ClassVar[bool] = True  # the prediction, before the loss is
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.weighting, nn.Module):
@@ -50,6 +53,11 @@ class SteinObjective(LevelObjective):
         return "eps"
 
     def errors(self, model, states, draws) -> Tensor:
+        if self.differentiates and hasattr(getattr(model, "net", None), "_orig_mod"):
+            raise CapabilityError(
+                "a compiled network has no second derivative, which implicit and sliced score "
+                "matching need; set training.compile = false, or train by finite-difference"
+            )
         near = states.near
 
         def eps_hat(z: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class LearnedVP(Process, nn.Module):
     a_j > 0: w rises from exactly 0 at t = 0 to exactly 1 at t = 1 for every value of the
     parameters (log h, log a, p), so for averages of them too. Beyond [0, 1] gamma goes on along
     its tangents. log SNR = -gamma, and SNR(0) is finite: t_min = 0. (Kingma et al. 2021,
-    Variational diffusion models, eq. 3 and appendix H.)
+    Variational diffusion models, sec. 3.2 and appendix H.)
 
     The functions of a process take the schedule as it stands: no gradient reaches its parameters
     through them, so a loss of any other purpose leaves it alone. `training_level` is where it
@@ -32,7 +32,7 @@ class LearnedVP(Process, nn.Module):
 
     width       number of sigmoids
     gamma_min   gamma_0 = -log SNR(0) before training
-    gamma_max   gamma_1 = -log SNR(1) before training
+    gamma_max   gamma_1 = -log SNR(1) before training; the paper begins at 5, alpha_1 = 0.08
     learn_ends  whether gamma_0 and gamma_1 learn
     """
 
@@ -43,7 +43,7 @@ class LearnedVP(Process, nn.Module):
         *,
         width: int = 32,
         gamma_min: float = -13.3,
-        gamma_max: float = 5.0,
+        gamma_max: float = 10.0,
         learn_ends: bool = True,
     ):
         super().__init__()
@@ -98,10 +98,10 @@ class LearnedVP(Process, nn.Module):
         return -self.gamma(t)
 
     def alpha(self, t: Tensor) -> Tensor:
-        return torch.sigmoid(-self.gamma(t)).sqrt()
+        return sigmoid(-self.gamma(t)).sqrt()
 
     def sigma(self, t: Tensor) -> Tensor:
-        return torch.sigmoid(self.gamma(t)).sqrt()
+        return sigmoid(self.gamma(t)).sqrt()
 
     def alpha_rate(self, t: Tensor) -> Tensor:
         return _rates(*self._frozen(t))[0]
@@ -160,7 +160,7 @@ class LearnedVP(Process, nn.Module):
         t = t.to(torch.float64).reshape(-1, *[1] * (like.ndim - 1))
         w, w_rate = rising(t.clamp(0.0, 1.0), *self._shape(t.device))
         gamma, rate = _gamma(t, gamma_0, gamma_1, w, w_rate)
-        alpha, sigma = torch.sigmoid(-gamma).sqrt(), torch.sigmoid(gamma).sqrt()
+        alpha, sigma = sigmoid(-gamma).sqrt(), sigmoid(gamma).sqrt()
         level = NoiseLevel(t, alpha, sigma, *_rates(gamma, rate), process=self)
 
         def steer(losses: Tensor) -> None:
@@ -172,6 +172,16 @@ class LearnedVP(Process, nn.Module):
         return level.cast(like.dtype), steer
 
 
+def sigmoid(v: Tensor) -> Tensor:
+    """1/(1 + e^-v) without overflow; the same for a value whatever stands beside it.
+
+    torch's own differs by an ulp between a vector's body and its tail, and so would a level.
+    """
+    positive = v >= 0.0
+    small = torch.exp(-torch.where(positive, v, -v))
+    return torch.where(positive, 1.0, small) / (1.0 + small)
+
+
 def rising(t: Tensor, log_height: Tensor, log_rise: Tensor, place: Tensor):
     r"""(w, w') at t in [0, 1], from parameters (width,), exact at both ends.
 
@@ -179,8 +189,8 @@ def rising(t: Tensor, log_height: Tensor, log_rise: Tensor, place: Tensor):
     m(t) free of cancellation; each is exactly zero at its own end, where its gradient is too.
     """
     height, rise, x = log_height.exp(), log_rise.exp(), t[..., None]
-    above, below = torch.sigmoid(rise * (x - place)), torch.sigmoid(rise * (place - x))
-    start, end = torch.sigmoid(rise * place), torch.sigmoid(rise * (1.0 - place))
+    above, below = sigmoid(rise * (x - place)), sigmoid(rise * (place - x))
+    start, end = sigmoid(rise * place), sigmoid(rise * (1.0 - place))
     since = t - (height * start * above * torch.expm1(-rise * x)).sum(-1)
     until = (1.0 - t) - (height * end * below * torch.expm1(-rise * (1.0 - x))).sum(-1)
     total = since + until
@@ -196,5 +206,5 @@ def _gamma(t: Tensor, gamma_0: Tensor, gamma_1: Tensor, w: Tensor, w_rate: Tenso
 
 def _rates(gamma: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
     """alpha' = -gamma' alpha sigma^2/2, sigma' = gamma' sigma alpha^2/2."""
-    clean, noisy = torch.sigmoid(-gamma), torch.sigmoid(gamma)
+    clean, noisy = sigmoid(-gamma), sigmoid(gamma)
     return -0.5 * rate * clean.sqrt() * noisy, 0.5 * rate * noisy.sqrt() * clean

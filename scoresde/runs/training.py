@@ -11,7 +11,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from scoresde.checkpointed import CHECKPOINT, Source, open_source, sigma_data_of, training_metadata
+from scoresde.checkpointed import (
+    CHECKPOINT,
+    Source,
+    build_net,
+    model_over,
+    open_source,
+    sigma_data_of,
+    training_metadata,
+)
 from scoresde.config import Config
 from scoresde.data import Dataset
 from scoresde.errors import DataError, NonFiniteError, OptionError, Preempted, UsageError
@@ -22,7 +30,7 @@ from scoresde.objectives import Objective
 from scoresde.processes import Process
 from scoresde.runs.folder import BEST, LOG, PREVIOUS, SNAPSHOTS, TENSORBOARD
 from scoresde.runs.log import jsonl, tensorboard
-from scoresde.score import NetworkScore, ScoreModel
+from scoresde.score import ScoreModel
 from scoresde.training import (
     Step,
     Training,
@@ -69,7 +77,7 @@ def prepare(settings: Config, data: Dataset, device: str) -> Run:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         objective, process = settings.build("objective"), settings.build("process")
-        net = settings.build("net", data.event_shape).to(device)
+        net = build_net(settings, data.event_shape).to(device)
     _check_conditions(net, data)
     if len(data.event_shape) == 3:
         net = net.to(memory_format=torch.channels_last)
@@ -80,7 +88,7 @@ def prepare(settings: Config, data: Dataset, device: str) -> Run:
         modules[f"objective.{name}"] = module.to(device)
     state = TrainingState.begin(modules, options)
     called = torch.compile(net) if options.compile else net
-    model = NetworkScore(called, data.event_shape, objective.kind, sigma_data_of(data), process)
+    model = model_over(called, settings, data.event_shape, sigma_data_of(data), process)
     return Run(model, objective, process, options, state, _on(data, device), settings.seed)
 
 

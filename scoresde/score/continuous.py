@@ -60,10 +60,20 @@ class Preconditioned(_OfSigma):
     c_skip = d^2/(s^2 + d^2), c_out = s d/sqrt(s^2 + d^2), c_in = 1/sqrt(s^2 + d^2), c_noise =
     log(s)/4, with s the noise of y and d = sigma_data. (Karras et al. 2022, table 1.) For a
     network without its preconditioning; one that has it inside is a `Denoiser`. Options as there;
-    sigma_data is the one that the network was trained with.
+    sigma_data is the one that the network was trained with, and must be told.
     """
 
     kind = "F"
+
+    def __init__(
+        self,
+        function: Callable[..., Tensor],
+        event_shape: tuple[int, ...],
+        *,
+        sigma_data: float,
+        **options,
+    ):
+        super().__init__(function, event_shape, sigma_data=sigma_data, **options)
 
     def home(self, log_snr: Tensor) -> tuple[NoiseLevel, Tensor]:
         level, sigma = super().home(log_snr)

@@ -91,7 +91,9 @@ def from_unet(
             f"a UNet with class_embed_type {settings['class_embed_type']!r} is not conditioned on "
             "class labels; wrap it in a DiscreteNetwork with a function of your own"
         )
-    if null_label is not None and classes and null_label == classes - 1:
+    if null_label is not None and not 0 <= null_label < classes:
+        raise OptionError(f"null_label = {null_label} is none of the UNet's {classes} classes")
+    if null_label is not None and null_label == classes - 1:
         classes -= 1
     channels, out = shape[0], settings["out_channels"]
     if out not in (channels, 2 * channels):

@@ -37,9 +37,10 @@ class Foreign(ScoreModel):
         event_shape: the shape of one state.
         classes: labels 0..classes-1 can be given; 0 is an unconditional function.
         null_label: what the function takes for "no label"; without one it needs labels.
-        dtype: what the function is given. Default: that of a module's parameters, and of the
-            states for any other callable. Outputs come back in the dtype of the states, so a
-            float64 request of a float32 network has float32's rounding in its predictions.
+        dtype: what the function is given. Default: that of the parameters for a module or its
+            method, and of the states for any other callable. Outputs come back in the dtype of
+            the states, so a float64 request of a float32 network has float32's rounding in its
+            predictions.
 
     Devices are left to torch. Raises `OptionError` for an output that is no tensor of the states'
     shape, and `CapabilityError` where a label is needed or refused.
@@ -58,6 +59,8 @@ class Foreign(ScoreModel):
             raise OptionError(f"a function or module is needed, got {type(function).__name__}")
         self.function = function
         self.event_shape = tuple(event_shape)
+        if not all(isinstance(size, int) and size > 0 for size in self.event_shape):
+            raise OptionError(f"event_shape is of positive whole numbers, got {event_shape}")
         if classes < 0:
             raise OptionError(f"classes is at least 0, got {classes}")
         if null_label is not None and not classes:
@@ -189,6 +192,13 @@ class Foreign(ScoreModel):
         return labels
 
 
+def module_of(function: object) -> nn.Module | None:
+    """The module that a function is, or whose method it is."""
+    owner = getattr(function, "__self__", function)
+    return owner if isinstance(owner, nn.Module) else None
+
+
 def _dtype_of(function) -> torch.dtype | None:
-    parameters = function.parameters() if isinstance(function, nn.Module) else ()
+    module = module_of(function)
+    parameters = () if module is None else module.parameters()
     return next((p.dtype for p in parameters if p.is_floating_point()), None)

@@ -20,6 +20,7 @@ from scoresde.families import Family, unknown
 from scoresde.processes import EDM, Process
 from scoresde.score.continuous import Denoiser, Preconditioned, VelocityField
 from scoresde.score.diffusers_model import from_diffusers, places
+from scoresde.score.foreign import module_of
 from scoresde.score.indexed import DiscreteNetwork, LearnedVarianceNetwork
 from scoresde.score.model import ScoreModel
 
@@ -30,6 +31,8 @@ CONVENTIONS = {
     "discrete": DiscreteNetwork,
     "learned-variance": LearnedVarianceNetwork,
 }
+
+DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
 
 
 @dataclass(frozen=True)
@@ -171,9 +174,18 @@ class CallableModel(ModelSection):
         elif self.convention == "velocity":
             bound = (process,)
         try:
-            return member(made, self.event_shape, *bound, **self.settings)
+            return member(made, self.event_shape, *bound, **self._settings())
         except TypeError as error:
             raise OptionError(f"settings {self.settings}: {error}") from None
+
+    def _settings(self) -> dict:
+        """The convention's options, with the dtype that a text names."""
+        settings = dict(self.settings)
+        if "dtype" in settings:
+            if settings["dtype"] not in DTYPES:
+                raise OptionError(unknown("dtype", settings["dtype"], list(DTYPES)))
+            settings["dtype"] = DTYPES[settings["dtype"]]
+        return settings
 
 
 def _found(factory: str):
@@ -214,8 +226,9 @@ def _called(factory: str, function, options: dict):
 def _modules(model: ScoreModel, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """The modules that a model holds, those of the models within it too, by attribute."""
     for name, value in vars(model).items():
-        if isinstance(value, nn.Module):
-            yield prefix + name, value
+        module = module_of(value)
+        if module is not None:
+            yield prefix + name, module
         elif isinstance(value, ScoreModel):
             yield from _modules(value, f"{prefix}{name}.")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Power:
     def label(self) -> str:
         return f"length-{self.length:g}"
 
-    @property
+    @cached_property
     def gamma(self) -> float:
         """The exponent of this length: the real root >= 0 of (g + 2)^2 (g + 3) s^2 = g + 1."""
         check_length(self.length)

@@ -67,10 +67,9 @@ def inverse_of(sampler: Sampler) -> Sampler:
         return FlowInversion(flow=sampler)
     if isinstance(sampler, DDIM) and not sampler.stochastic:
         return DDIMInversion()
-    name = type(sampler).__name__
     raise OptionError(
-        f"{name} cannot encode: data are encoded by probability-flow (to tolerance) or by "
-        f"ddim with eta = 0 (to first order){f', got eta = {sampler.eta}' if name == 'DDIM' else ''}"
+        f"{sampler} cannot encode: data are encoded by probability-flow (to tolerance) or by ddim "
+        "with eta = 0 (to first order)"
     )
 
 
@@ -100,14 +99,16 @@ def decode(
     latents: Tensor,
     *,
     ids: Tensor | None = None,
+    dtype: torch.dtype | None = None,
     trajectory: bool = False,
 ) -> Result:
     """States at levels[-1] of latents (batch, *event): the samples that begin there.
 
-    Any deterministic sampler will do. Raises as `samplers.sample`, and `OptionError` for a
-    stochastic one.
+    Any deterministic sampler will do. Starts are scaled in float64 and then rounded to `dtype`, by
+    default that of the latents. Raises as `samplers.sample`, and `OptionError` for a stochastic
+    sampler.
     """
-    x = (latents.to(torch.float64) * levels[0].scale).to(latents.dtype)
+    x = (latents.to(torch.float64) * levels[0].scale).to(dtype or latents.dtype)
     return sample(model, certain(sampler), levels, x, ids=ids, trajectory=trajectory)
 
 
@@ -122,7 +123,6 @@ def certain(sampler: Sampler) -> Sampler:
     return sampler
 
 
-def roundtrip_rms(x: Tensor, back: Tensor) -> Tensor:
-    """sqrt(mean_j (x_j - back_j)^2) of every row, float64 (batch,), in the unit of x."""
-    difference = (x.to(torch.float64) - back.to(torch.float64)).flatten(1)
-    return difference.square().mean(dim=1).sqrt()
+def rms(x: Tensor) -> Tensor:
+    """sqrt(mean_j x_j^2) of every row of x (batch, *event), float64 (batch,)."""
+    return x.to(torch.float64).flatten(1).square().mean(dim=1).sqrt()

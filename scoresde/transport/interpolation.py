@@ -12,6 +12,7 @@ bit for bit, so that the ends are the samples of those ids.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,13 +22,8 @@ from torch import Tensor
 from scoresde.checkpointed import Source
 from scoresde.errors import DataError, OptionError, UsageError
 from scoresde.families import unknown
-from scoresde.io.provenance import provenance
-from scoresde.kernels import Noise, Purpose
-from scoresde.processes import NoiseLevel
-from scoresde.samplers import Sampler
-from scoresde.transport.blocks import dtype_named, to_numpy
-from scoresde.transport.encoding import Call, check_level, labels_of
 from scoresde.transport.flow import certain, decode
+from scoresde.transport.job import Call, Carried, check_level
 from scoresde.transport.origin import DATA, Origin
 
 _SMALLEST_SINE = 1e-6  # below it the great circle through a and b is not determined
@@ -88,7 +84,9 @@ class Ways:
         if self.along not in WAYS:
             raise OptionError(unknown("way between starts", self.along, list(WAYS)))
         if not 2 <= self.points <= 10_000:
-            raise OptionError(f"points of a way, its ends included, are 2..10000: {self.points}")
+            raise OptionError(
+                f"points of a way, its ends included, lie in 2..10000, got {self.points}"
+            )
         if not self.pairs:
             raise UsageError("a way has two ends; name the ids of at least one --pair A B")
         for pair in self.pairs:
@@ -96,53 +94,39 @@ class Ways:
                 raise OptionError(f"a pair is two ids of at least 0, got {pair}")
 
 
-class Interpolation:
-    """Samples along the ways between starts; row p * points + k is point k of pair p.
+class Interpolation(Carried):
+    """Samples along the ways between latents; row p * points + k is point k of pair p.
 
-    Starts are those of the seed's samples, or latents of an `Origin`. Facts of every row: `pair`,
-    `place` in [0, 1], and the ids of the two ends, `from_id` and `to_id`.
+    `origin` holds the latents: those of an encoding, or the starts of a seed (`from_noise`). Facts
+    of every row: `pair`, `place` in [0, 1], and the ids of the two ends, `from_id` and `to_id`.
     """
-
-    first_id = 0
 
     def __init__(
         self,
         source: Source,
         call: Call,
         ways: Ways,
-        *,
-        seed: int = 0,
-        latents: Origin | None = None,
-        recorded: dict | None = None,
+        origin: Origin,
+        recorded: Mapping[str, object] | None = None,
+        guide: Source | None = None,
     ):
-        self.source, self.call, self.ways, self.latents = source, call, ways, latents
-        self.noise = Noise(seed)
-        self.sampler: Sampler = certain(call.method.build("sampler"))
-        self.levels: tuple[NoiseLevel, ...] = call.method.build("grid").levels(source.process)
-        self.n, self.batch = len(ways.pairs) * ways.points, call.batch
-        self.dtype = dtype_named(call.dtype)
-        labels_of(source.model, torch.arange(1), call.label, None)
-        if latents is not None:
-            for end in sum(ways.pairs, ()):
-                latents.chosen(end, 1)
-            check_level(self.levels[0], recorded or {}, latents.name)
-            self._check_labels()
+        for end in sum(ways.pairs, ()):
+            origin.chosen(end, 1)  # refuses an id that is not there
+        super().__init__(source, call, origin, guide)
+        certain(self.sampler)
+        check_level(self.levels[0], recorded or {}, origin.name)
+        self.ways, self.first_id, self.n = ways, 0, len(ways.pairs) * ways.points
+        self._check_labels()
 
     def _check_labels(self) -> None:
-        """Points of a way have one label: its ends' own must be the same, or one is given."""
-        if not self.source.model.classes or self.call.label is not None:
-            return
-        for a, b in self.ways.pairs:
-            of = self._own(torch.tensor([a, b]))
-            if of is not None and of[0] != of[1]:
+        """A way has one label: both its ends have the same."""
+        for pair in self.ways.pairs:
+            a, b = (None, None) if self.label_at is None else self.label_at(torch.tensor(pair))
+            if a != b:
                 raise UsageError(
-                    f"the latents {a} and {b} were encoded under the labels {int(of[0])} and "
-                    f"{int(of[1])}; give the label of the points between them (--label)"
+                    f"the ends {pair[0]} and {pair[1]} have the labels {int(a)} and {int(b)}, and "
+                    "the points between them need one; give it (--label)"
                 )
-
-    def _own(self, ids: Tensor) -> Tensor | None:
-        known = self.latents is not None and self.latents.label_of is not None
-        return self.latents.label_of(ids) if known else None
 
     def ends(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(pair, place, id of the first end, id of the last) of rows."""
@@ -151,70 +135,42 @@ class Interpolation:
         named = torch.tensor(self.ways.pairs, dtype=torch.int64)
         return pair, place, named[pair, 0], named[pair, 1]
 
-    def starts(self, ids: Tensor) -> Tensor:
+    def latents(self, ids: Tensor) -> Tensor:
         """Normalised starts (len(ids), *event), float64."""
         _, place, first, last = self.ends(ids)
-        return WAYS[self.ways.along](self._start(first), self._start(last), place)
-
-    def _start(self, ids: Tensor) -> Tensor:
-        if self.latents is not None:
-            return self.latents.read(ids).to(torch.float64)
-        return self.noise(0, Purpose.START, ids, tuple(self.source.model.event_shape))
+        a, b = (self.origin.read(end).to(torch.float64) for end in (first, last))
+        return WAYS[self.ways.along](a, b, place)
 
     def rows(self, ids: Tensor) -> dict[str, np.ndarray]:
         pair, place, first, last = self.ends(ids)
-        model, device = self.source.model, self.call.device
-        own = self._own(first)
-        labels = labels_of(model, ids, self.call.label, None if own is None else lambda _: own)
-        if labels is not None:
-            model = model.given(labels.to(device))
-        # in float64 until scaled: the ends are then the bits of a sample's own start
-        starts = self.starts(ids).to(device)
-        found = decode(model, self.sampler, self.levels, starts, ids=ids.to(device), dtype=self.dtype, trajectory=self.call.trajectory)
-        undo = self.source.scaling.undo
-        columns = {"samples": undo(found.x), "nfe": found.nfe, "pair": pair, "place": place}
-        columns |= {"from_id": first, "to_id": last}
-        if found.trajectory is not None:
-            columns["trajectory"] = undo(found.trajectory)
-        if labels is not None:
-            columns["label"] = labels
-        return to_numpy(columns)
+        device = self.call.device
+        model, labels = self.bound(first)
+        found = decode(
+            model, self.sampler, self.levels, self.latents(ids).to(device),
+            ids=ids.to(device), dtype=self.dtype, trajectory=self.call.trajectory,
+        )  # fmt: skip
+        facts = {"pair": pair, "place": place, "from_id": first, "to_id": last}
+        samples = self.source.scaling.undo(found.x)
+        columns = {"samples": samples, "nfe": found.nfe, **facts}
+        return self.columns(columns, labels, found.trajectory)
 
     def layout(self) -> dict:
         whole = dict.fromkeys(("pair", "from_id", "to_id"), "int64")
-        return {
-            "rows": self.n,
-            "event_shape": tuple(self.source.model.event_shape),
-            "dtype": self.call.dtype,
-            "trajectory": len(self.levels) if self.call.trajectory else None,
-            "label": bool(self.source.model.classes),
-            "facts": {**whole, "place": "float64"},
-        }
+        return {**super().layout(), "facts": {**whole, "place": "float64"}}
 
     def attributes(self) -> dict:
-        call, method = self.call, self.call.method.resolved()
-        method.pop("seed")
-        of = f"seed {self.noise.seed}" if self.latents is None else self.latents.identity
-        ratio = self.levels[0].noise_ratio
+        both = super().attributes()
         pairs = [list(pair) for pair in self.ways.pairs]
-        identity = {
-            "model": self.source.identity,
-            "process": self.source.process_table,
-            **method,
-            "seed": self.noise.seed,
-            "batch": call.batch,
-            "device": call.device,
+        ratio = self.levels[0].noise_ratio
+        both["identity"] |= {
             "space": DATA,
-            "stochastic": False,
-            "start": f"{self.ways.along} {pairs} of {of}, sigma/alpha {ratio:.9g}",
+            "start": (
+                f"{self.ways.points} points of the {self.ways.along} between {pairs} of "
+                f"{self.origin.start}, sigma/alpha {ratio:.9g}"
+            ),
             "pairs": pairs,
             "points": self.ways.points,
             "along": self.ways.along,
-            "given": "own labels" if call.label is None else f"label {call.label}",
             "scaling": self.source.scaling.to_dict(),
         }
-        described = {
-            "description": self.source.description,
-            "config": self.source.config.resolved(),
-        }
-        return {"identity": identity, "provenance": {**described, **provenance()}}
+        return both

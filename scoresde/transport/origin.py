@@ -16,15 +16,17 @@ from scoresde.data import Scaling
 from scoresde.densities import Density
 from scoresde.errors import DataError, DumpError, OptionError, UsageError
 from scoresde.io import dump
+from scoresde.kernels import Noise, Purpose
 from scoresde.kernels.noise import check_seed
 
+UNSCALED = Scaling()
 SPLITS = ("test", "train")
 LATENT, DATA = "latent", "data"  # what the rows of a dump are; dumps that do not say hold data
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Origin:
-    """Data by id, as given: `read(ids)` is (len(ids), *event) in the data's own units.
+    """Data by id, as given: `read(ids)` is (len(ids), *event) in the data's own units, or latents.
 
     `identity` is equal for equal data alone; `start` pairs dumps that begin from the same data.
     `count` is None where the data have no end. `label_of(ids)` are classes, int64, or None where
@@ -39,7 +41,7 @@ class Origin:
     first_id: int = 0
     count: int | None = None
     label_of: Callable[[Tensor], Tensor] | None = None
-    scaling: Scaling = Scaling()
+    scaling: Scaling = UNSCALED
 
     def chosen(self, first_id: int | None, n: int | None) -> tuple[int, int]:
         """(first id, number of rows), by default the first 64; `UsageError` where they are not."""
@@ -60,7 +62,7 @@ class Origin:
 def from_dump(path: str | Path, *, space: str = DATA) -> Origin:
     """The samples of a dump, all of whose rows are done.
 
-    Raises `DumpError` for rows that are not, and for latents where data are wanted, or the reverse.
+    Raises `DumpError` for rows that are not, and for latents where data are wanted or the reverse.
     """
     found = dump.read(path, columns=())
     held = found.attributes.get("space", DATA)
@@ -102,6 +104,18 @@ def from_density(density: Density, seed: int) -> Origin:
         start=text,
         event_shape=tuple(density.event_shape),
         read=lambda ids: density.sample(ids.cpu(), seed),
+    )
+
+
+def from_noise(seed: int, event_shape: tuple[int, ...]) -> Origin:
+    """The normalised starts of a seed's samples: the latents that `sample` draws."""
+    noise, shape, text = Noise(seed), tuple(event_shape), f"seed {seed}"
+    return Origin(
+        name=f"the starts of {text}",
+        identity=text,
+        start=text,
+        event_shape=shape,
+        read=lambda ids: noise(0, Purpose.START, ids, shape),
     )
 
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from scoresde import config
 from scoresde.config import NESTED, SECTIONS
+from scoresde.densities import GaussianMixture
 from scoresde.families import Family
+from scoresde.score import ExactClassifier, ExactScore
 
 REQUIRED = {
     # options without a default
@@ -31,6 +33,12 @@ MEMBERS = [(section, name) for section, family in FAMILIES.items() for name in f
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
 
+def _table(section: str, name: str) -> dict:
+    if section == "classifier":
+        return {"name": name, "classes": 3}
+    return {"name": name, **REQUIRED.get(name, {})}
+
+
 def _holds(tables: dict) -> None:
     settings = config.from_tables(tables)
     resolved = settings.resolved()
@@ -42,7 +50,7 @@ def _holds(tables: dict) -> None:
 
 @pytest.mark.parametrize(("section", "name"), MEMBERS)
 def test_every_member_resolves_to_a_fixed_point_and_round_trips(section, name):
-    _holds({"seed": 7, section: {"name": name, **REQUIRED.get(name, {})}})
+    _holds({"seed": 7, section: _table(section, name)})
 
 
 @pytest.mark.parametrize("section", [k for k, f in SECTIONS.items() if not isinstance(f, Family)])
@@ -62,12 +70,24 @@ def test_every_nested_member_does(option, name):
     _holds({"objective": {"name": "denoising", option: name}})
 
 
+def _supplied(section: str, name: str) -> tuple:
+    """What a member is made of beside its options."""
+    if section in ("net", "classifier"):
+        return ((2,),) if name == "mlp" else ((1, 8, 8),)
+    if section not in ("guidance", "threshold"):
+        return ()
+    density = GaussianMixture(means=[[0.0], [1.0]], covariances=[1.0, 1.0], labels=(0, 1))
+    seconds = {"score model": ExactScore(density), "classifier": ExactClassifier(density)}
+    needed = getattr(SECTIONS[section][name], "guide", "")
+    return (ExactScore(density), *([seconds[needed]] if needed else []))
+
+
 @pytest.mark.parametrize(("section", "name"), MEMBERS)
 def test_resolving_changes_nothing_that_is_built(section, name):
-    tables = {section: {"name": name, **REQUIRED.get(name, {})}}
+    tables = {section: _table(section, name)}
     first = config.from_tables(tables)
     second = config.from_tables(first.resolved())
-    supplied = ((2,),) if name == "mlp" else ((1, 8, 8),) if name == "unet" else ()
+    supplied = _supplied(section, name)
     a, b = first.build(section, *supplied), second.build(section, *supplied)
     if hasattr(a, "__dataclass_fields__"):
         assert a == b

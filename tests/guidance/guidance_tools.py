@@ -14,13 +14,21 @@ DENSITY = GaussianMixture(means=MEANS, covariances=SPREADS, weights=WEIGHTS, lab
 BAD = GaussianMixture(
     means=MEANS, covariances=[v + 0.5 for v in SPREADS], weights=WEIGHTS, labels=CLASSES
 )
+MIXTURE = {
+    "name": "gaussian-mixture",
+    "means": MEANS,
+    "covariances": SPREADS,
+    "weights": WEIGHTS,
+    "labels": list(CLASSES),
+}
+METHOD = {"sampler": "dpmpp-2m", "grid": {"name": "uniform-log-snr", "steps": 8}}
 LABELS = torch.tensor([0, 1, 2, 2, 1, 0, -1, 1])
 
 
 def levels_of(name: str) -> list[NoiseLevel]:
-    """Six levels of a process, from near the data to near the noise."""
+    """Four levels of a process, from near the data to near the noise."""
     process = PROCESSES[name]()
-    times = torch.linspace(process.t_min, 1.0, 7, dtype=torch.float64)[:-1]
+    times = torch.linspace(process.t_min, 1.0, 5, dtype=torch.float64)[:-1]
     return list(process.levels(times))
 
 

@@ -59,7 +59,7 @@ def has_the_law_of_its_class(x: torch.Tensor, labels: torch.Tensor, bias: float)
 
 @EVERY
 def test_at_weight_one_a_solver_draws_from_the_class(member) -> None:
-    n, grid = 3000, levels(60)
+    n, grid = 2400, levels(50)
     ids = torch.arange(n)
     model = MEMBERS[member](1.0).given(ids % 3)
     x = sample(model, DPMSolverPP2M(), grid, start(grid[0], Noise(3), ids, (2,)), Noise(3)).x
@@ -80,9 +80,9 @@ def test_at_weight_one_annealed_langevin_draws_from_the_class(member) -> None:
 
 @EVERY
 @pytest.mark.parametrize("sampler", [
-    ProbabilityFlow(rtol=1e-3, atol=1e-3), ProbabilityFlow(method="rk4"), DDIM(eta=1.0),
+    ProbabilityFlow(method="bosh3", rtol=0.03, atol=0.03), ProbabilityFlow(method="rk4"), DDIM(eta=1.0),
     AnnealedLangevin(corrections=1),
-], ids=["dopri5", "rk4", "ddim", "annealed-langevin"])  # fmt: skip
+], ids=["bosh3", "rk4", "ddim", "annealed-langevin"])  # fmt: skip
 def test_a_guided_sample_does_not_depend_on_its_batch(member, sampler) -> None:
     """The adaptive flow asks row by row, each with its own label."""
     grid, ids = levels(5, "min", 3.0), torch.arange(3) + 40
@@ -102,7 +102,7 @@ def test_a_guided_sample_does_not_depend_on_its_batch(member, sampler) -> None:
 
 def test_a_larger_weight_makes_a_class_more_certain() -> None:
     """Mean log p(c|x) of the samples rises with w; it is that of the class itself at w = 1."""
-    ids, grid = torch.arange(600), levels(30)
+    ids, grid = torch.arange(600), levels(20)
     x = start(grid[0], Noise(2), ids, (2,))
     found = []
     for weight in (0.0, 1.0, 2.0, 4.0):

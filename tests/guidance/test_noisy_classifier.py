@@ -8,10 +8,11 @@ import torch
 from guidance_tools import LABELS, log_prob, states
 from torch import Tensor, nn
 
-from scoresde.densities import GaussianMixture
+from scoresde.densities import Gaussian, GaussianMixture
 from scoresde.errors import CapabilityError, OptionError
 from scoresde.guidance import ClassifierGuidance
 from scoresde.kernels import Noise
+from scoresde.nets import CLASSIFIERS
 from scoresde.objectives import OBJECTIVES, Classification, Draws
 from scoresde.processes import PROCESSES, VPLinear
 from scoresde.score import ExactClassifier, ExactScore, NetworkClassifier
@@ -146,6 +147,21 @@ def test_what_cannot_be_trained_or_guided_by_is_named() -> None:
         NetworkClassifier(net, (2,)).log_prob(x, VPLinear().at(0.5))
     with pytest.raises(CapabilityError, match="no classes"):
         ExactClassifier(GaussianMixture(means=[[0.0]], covariances=[1.0]))
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS.members)
+def test_a_net_before_training_knows_no_class_and_guides_nowhere(name) -> None:
+    shape = (1, 8, 8) if name == "unet" else (2,)
+    with torch.random.fork_rng():
+        net = CLASSIFIERS[name](shape, classes=3).double()
+    density = Gaussian(mean=torch.zeros(shape), factor=torch.ones(math.prod(shape), 1), variance=1)
+    classifier, level = NetworkClassifier(net, shape, 1.4), VPLinear().at(0.5)
+    z = density.sample(torch.arange(4))
+    even = torch.full((4, 3), -math.log(3.0), dtype=torch.float64)
+    torch.testing.assert_close(classifier.log_prob(z, level), even)
+    guided = ClassifierGuidance(ExactScore(density), classifier, weight=5.0)
+    got = guided.given(torch.tensor([0, 1, 2, -1])).predict(z, level, "v")
+    assert torch.equal(got, ExactScore(density).predict(z, level, "v"))
 
 
 def test_rows_and_labels_of_a_classifier_go_together() -> None:

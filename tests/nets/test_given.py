@@ -126,7 +126,11 @@ def test_labels_of_any_whole_dtype_are_rows_of_the_table():
 @pytest.mark.parametrize(
     ("kind", "given", "words"),
     [
-        ("classes", torch.tensor([0, 1, 3]), "labels lie in 0 to 2, or are -1 for none given; got 3"),
+        (
+            "classes",
+            torch.tensor([0, 1, 3]),
+            "labels lie in 0 to 2, or are -1 for none given; got 3",
+        ),
         ("classes", torch.tensor([0, -2, 1]), "got -2"),
         ("classes", torch.tensor([0.0, 1.0, 2.0]), "labels (whole numbers), got torch.float32"),
         ("classes", torch.tensor([True, False, True]), "got torch.bool"),

@@ -30,7 +30,7 @@ def test_the_loss_is_the_same_in_every_kind(name, weighting):
     x, ids = _batch(MIXTURE, 64)
     process, laws = PROCESSES[name](), list(TIMES.members)
     place = list(PROCESSES.members).index(name) + list(WEIGHTINGS.members).index(weighting)
-    law = laws[place % len(laws)]  # each law meets every weighting and process
+    law = laws[place % len(laws)] if name != "learned" else "uniform"  # others solve for t
     kinds = KINDS
     if weighting == "vlb" and process.at(1.0).alpha == 0.0:
         kinds = [kind for kind in KINDS if kind not in ("eps", "score")]

@@ -241,6 +241,16 @@ def test_a_model_without_a_gradient_in_the_state_is_refused(name):
 
 
 @pytest.mark.slow
+def test_a_compiled_network_is_refused_where_it_has_no_second_derivative():
+    net = MLP((2,), width=8, blocks=1)
+    compiled = torch.compile(net, backend="eager")
+    x, draws = _batch(3)
+    for name in ("implicit", "sliced", "sliced-vr"):
+        with pytest.raises(CapabilityError, match=r"set training\.compile = false"):
+            _objective(name, 0.4).losses(NetworkScore(compiled, (2,), "eps"), VP, x, draws)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [n for n, m in OBJECTIVES.members.items() if "kind" in inspect.signature(m).parameters]
 )

@@ -1,5 +1,6 @@
 """Laws of the weights: the papers' forms, the bounds in closed form, learned uncertainty."""
 
+import inspect
 import math
 
 import pytest
@@ -26,6 +27,9 @@ D = 0.7  # sigma_data
 VARIANCES = (2.0, 0.3)
 DENSITY = Gaussian(mean=[1.0, -1.0], covariance=[[2.0, 0.0], [0.0, 0.3]])
 VP = VPLinear(t_min=0.05)
+DENOISING = [
+    name for name, m in OBJECTIVES.members.items() if "kind" in inspect.signature(m).parameters
+]
 
 
 def _levels(process, count=60):
@@ -77,7 +81,7 @@ def test_the_sigmoid_weight_multiplies_the_rate_of_the_bound_in_eps(name):
         assert w == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("steps", [1, 7, 100_000])
+@pytest.mark.parametrize("steps", [1, 7, 10_000])
 @pytest.mark.parametrize("name", PROCESSES.members)
 def test_the_weights_of_the_discrete_bound_add_up_to_the_fall_of_snr(name, steps):
     process, weighting = PROCESSES[name](), WEIGHTINGS["vlb"](steps=steps)
@@ -234,7 +238,7 @@ def test_uncertainty_learns_the_log_of_the_error_at_every_level():
         (lambda: LossAwareTimes(floor=0.0), "floor"),
         (lambda: LossAwareTimes(decay=1.0), "decay"),
         (lambda: LossAwareTimes(base=LossAwareTimes()), "take a fixed law"),
-        *((lambda o=o: OBJECTIVES[o](kind="epss"), "mean 'eps'") for o in OBJECTIVES.members),
+        *((lambda o=o: OBJECTIVES[o](kind="epss"), "mean 'eps'") for o in DENOISING),
     ],
 )
 def test_an_option_out_of_range_is_named(make, named):

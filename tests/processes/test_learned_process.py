@@ -78,6 +78,13 @@ def test_the_ends_are_exact_whatever_the_parameters(process, count) -> None:
 
 
 @EVERY
+def test_a_level_does_not_depend_on_the_times_beside_it(process) -> None:
+    t = torch.linspace(-0.1, 1.1, 39, dtype=torch.float64)
+    for function in (process.gamma, process.alpha, process.sigma, process.sigma_rate):
+        assert torch.equal(function(t), torch.cat([function(one) for one in t.split(1)]))
+
+
+@EVERY
 def test_gamma_rises_strictly_at_its_rate(process) -> None:
     t = torch.linspace(-0.5, 1.5, 4001, dtype=torch.float64).requires_grad_()
     gamma, rate = process.gamma(t), process.gamma_rate(t)
@@ -197,9 +204,9 @@ def test_at_the_ends_the_shape_receives_exactly_nothing() -> None:
 
 def test_ends_that_cross_are_refused_by_name() -> None:
     process = LearnedVP()
-    for value in (6.0, math.nan):
+    for value in (11.0, math.nan):
         process.gamma_0.data.fill_(value)
-        with pytest.raises(NonFiniteError, match=r"gamma_0 = (6|nan).*learning rate"):
+        with pytest.raises(NonFiniteError, match=r"gamma_0 = (11|nan).*learning rate"):
             process.training_level(torch.tensor([0.5]), EMPTY)
 
 
@@ -208,7 +215,7 @@ def test_ends_that_cross_are_refused_by_name() -> None:
     [
         ({"width": 0}, "width .* 0"),
         ({"width": True}, "width .* True"),
-        ({"gamma_min": 5.0}, "gamma_min .* 5"),
+        ({"gamma_min": 10.0}, "gamma_min .* 10"),
         ({"gamma_max": math.inf}, "gamma_max .* inf"),
         ({"gamma_min": math.nan}, "gamma_min .* nan"),
     ],

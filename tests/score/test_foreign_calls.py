@@ -52,7 +52,7 @@ def by_kind(**options) -> dict[str, ScoreModel]:
 
     return {
         "denoiser": Denoiser(x0_given, (2,), **options),
-        "preconditioned": Preconditioned(edm, (2,), **options),
+        "preconditioned": Preconditioned(edm, (2,), sigma_data=1.0, **options),
         "discrete": DiscreteNetwork(eps, (2,), CHAIN, whole=True, **options),
         "velocity": VelocityField(flow, (2,), data_at=1, **options),
     }
@@ -140,7 +140,8 @@ def test_states_are_cast_in_and_predictions_out() -> None:
     with pytest.raises(OptionError, match=r"fails for states of torch.float64.*dtype=torch.float"):
         plain.predict(y, level, "x0")
     told = Denoiser(lambda z, sigma: net(z, sigma), (2,), dtype=torch.float32)
-    assert torch.equal(told.predict(y, level, "x0"), got)
+    for model in (told, Denoiser(net.forward, (2,))):
+        assert torch.equal(model.predict(y, level, "x0"), got)
 
 
 def test_a_prediction_can_be_differentiated() -> None:
@@ -186,7 +187,9 @@ def test_an_unknown_kind_is_named() -> None:
     (lambda f: Denoiser(3, (2,)), "a function or module is needed, got int"),
     (lambda f: Denoiser(f, (2,), sigma_data=0.0), "sigma_data"),
     (lambda f: Denoiser(f, (2,), sigma_min=2.0, sigma_max=1.0), "0 < sigma_min < sigma_max"),
-    (lambda f: Preconditioned(f, (2,), sigma_max=math.inf), "0 < sigma_min < sigma_max < inf"),
+    (lambda f: Denoiser(f, (2,), sigma_max=math.inf), "0 < sigma_min < sigma_max < inf"),
+    (lambda f: Preconditioned(f, (2,), sigma_data=math.nan), "sigma_data is positive.*nan"),
+    (lambda f: Denoiser(f, (2, 0)), r"event_shape is of positive whole numbers, got \(2, 0\)"),
     (lambda f: Denoiser(f, (2,), classes=-1), "classes is at least 0"),
     (lambda f: Denoiser(f, (2,), null_label=0), "null_label = 0 needs classes"),
     (lambda f: Denoiser(f, (2,), dtype=torch.int64), "dtype"),

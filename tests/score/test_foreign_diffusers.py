@@ -130,6 +130,8 @@ def test_classes_are_passed_on() -> None:
     got = sample(model.given(labels), DDIM(), levels, x).x
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
     assert from_unet(net, own.config).classes == 4
+    with pytest.raises(UsageError, match="null_label = 4 is none of the UNet's 4 classes"):
+        from_unet(net, own.config, null_label=4)
 
 
 def test_a_learned_range_is_a_variance_between_beta_and_beta_tilde() -> None:

@@ -83,7 +83,19 @@ def test_samples_are_those_of_the_exact_density(folder, capsys) -> None:
     ):
         text = config.to_toml({"model": table, "process": {"name": "vp-linear"}})
         (folder / f"{name}.toml").write_text(text)
-    shared = ["--n", "6", "--steps", "5", "--dtype", "float64", "-q", "--process", "vp-linear"]
+    shared = [
+        "--n",
+        "6",
+        "--steps",
+        "5",
+        "--threads",
+        "1",
+        "--dtype",
+        "float64",
+        "-q",
+        "--process",
+        "vp-linear",
+    ]
     (folder / "elsewhere.toml").write_text(EXACT.replace("[1.0, 2.0]", "[0.5, 0.0]"))
     for name in ("a", "b", "c", "exact", "elsewhere"):
         assert run(["sample", f"{name}.toml", *shared, "--out", f"{name}.h5"]) == 0
@@ -112,7 +124,9 @@ def test_the_identity_is_that_of_weights_and_section(folder) -> None:
     flow = opened({**bare, "convention": "velocity", "settings": {"data_at": 1}})
     assert "unverified" in flow.description
     assert isinstance(flow.model, VelocityField)
-    other = opened({**bare, "convention": "velocity", "settings": {"data_at": 0}})
+    settings = {"data_at": 0, "dtype": "float32"}
+    other = opened({**bare, "convention": "velocity", "settings": settings})
+    assert other.model.dtype is torch.float32
     assert flow.identity != other.identity
 
 
@@ -147,6 +161,10 @@ def test_a_model_brings_its_process_and_a_section_overrules(folder) -> None:
      r"needs a \[process\] ddpm"),
     ({"factory": "made.py:bare", "convention": "velocity", "event_shape": [2]}, UsageError,
      "settings.*data_at"),
+    ({"factory": "made.py:bare", "convention": "denoiser", "event_shape": [2],
+      "settings": {"dtype": "float"}}, UsageError, "unknown dtype 'float'"),
+    ({"factory": "made.py:bare", "convention": "denoiser", "event_shape": [2],
+      "settings": {"sigma": 1.0}}, UsageError, "settings.*'sigma'"),
     ({"factory": "made.py:model", "convention": "denoiser", "event_shape": [2]}, UsageError,
      "leave `convention` out"),
 ])  # fmt: skip

@@ -13,7 +13,7 @@ from scoresde.training import Step, TrainingState
 
 
 def settings(**sections) -> config.Config:
-    """A tiny network on moons; tables given are laid over it."""
+    """A tiny network on moons; tables given are laid over it, or replace one of another name."""
     tables = {
         "seed": 3,
         "data": {"name": "moons", "n_train": 50, "n_test": 10},
@@ -23,7 +23,13 @@ def settings(**sections) -> config.Config:
         "training": {"steps": 20, "batch": 16, "warm_up": 4},
     }
     for name, table in sections.items():
-        tables[name] = {**tables[name], **table} if isinstance(table, dict) else table
+        if not isinstance(table, dict):
+            tables[name] = table
+            continue
+        below = tables.get(name, {})
+        if table.get("name", below.get("name")) != below.get("name"):
+            below = {}
+        tables[name] = {**below, **table}
     return config.from_tables(tables)
 
 
