@@ -43,8 +43,10 @@ class Gaussian(Density):
         if not torch.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-12):
             raise OptionError("covariance is not symmetric")
         variances, axes = torch.linalg.eigh(matrix)
-        if float(variances[0]) < -1e-10 * max(float(variances[-1]), 1e-300):
-            raise OptionError(f"covariance has a negative eigenvalue, {float(variances[0]):.3g}")
+        if float(variances[0].detach()) < -1e-10 * max(float(variances[-1].detach()), 1e-300):
+            raise OptionError(
+                f"covariance has a negative eigenvalue, {float(variances[0].detach()):.3g}"
+            )
         return axes, variances.clamp(min=0.0)
 
     def _from_factor(self, factor, variance) -> tuple[Tensor, Tensor, float]:

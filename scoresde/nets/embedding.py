@@ -82,6 +82,8 @@ class Given(nn.Module):
 
     def _check(self, given: Tensor, batch: int) -> None:
         kind = "labels (whole numbers)" if self.classes else "vectors (floating point)"
+        if not isinstance(given, Tensor):
+            raise OptionError(f"this net is given {kind} as a tensor, got {given!r}")
         whole = not (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool)
         if given.is_complex() or whole != bool(self.classes):
             raise OptionError(f"this net is given {kind}, got {given.dtype}")

@@ -21,7 +21,7 @@ class FiniteDifference(ProjectedObjective):
     ordinary backward pass, no derivative of a derivative. The bias is O(epsilon^2). Computed
     without autocast: the difference of two bfloat16 predictions is rounding. Both predictions
     share their dropout. (Pang, Xu, Li, Song, Ermon & Zhu 2020, Efficient learning of generative
-    models via finite-difference score matching, eq. 12, times 2, at noised states.)
+    models via finite-difference score matching, times 2, at noised states.)
     """
 
     epsilon: float = 0.05

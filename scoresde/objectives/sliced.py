@@ -46,7 +46,7 @@ class Sliced(ProjectedObjective):
     r"""E_t E_v w sigma^4/alpha^2 ((v . s)^2 + 2 v . grad s v): sliced score matching.
 
     A backward pass a direction before the one of training. (Song, Garg, Shi & Ermon 2019, Sliced
-    score matching, eq. 7, times 2, at noised states.)
+    score matching, section 3, times 2, at noised states.)
     """
 
     def value(self, eps_hat, states, draws) -> Tensor:

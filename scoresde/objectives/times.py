@@ -149,7 +149,7 @@ class LogSNRCosineTimes(_RatioTimes):
 
     p(lambda) = sech((lambda - shift)/2)/(2 pi), cut off at the process's own range. shift = 2
     log(64/width) moves the law with the size of an image. (Nichol & Dhariwal 2021; Kingma & Gao
-    2023, table 1; Hoogeboom et al. 2023, Simple diffusion, eq. 4.)
+    2023, table 1; Hoogeboom et al. 2023, Simple diffusion.)
     """
 
     shift: float = 0.0

@@ -68,7 +68,7 @@ class EDMWeighting(Weighting):
 class VelocityWeighting(Weighting):
     r"""w = (alpha' - alpha sigma'/sigma)^2: weight one on the velocity alpha' x0 + sigma' eps.
 
-    (Lipman et al. 2023, Flow matching, eq. 14; Kingma & Gao 2023, appendix D.3.)
+    (Lipman et al. 2023, Flow matching, eq. 14.)
     """
 
     def weight(self, level: NoiseLevel, sigma_data: float) -> Tensor:
@@ -79,7 +79,7 @@ class VelocityWeighting(Weighting):
 class MinSNRWeighting(Weighting):
     r"""w = min(SNR, gamma): min(SNR, gamma)/SNR on eps, min(SNR, gamma)/(SNR + 1) on v (VP).
 
-    (Hang et al. 2023, Efficient diffusion training via min-SNR weighting, eq. 8-9; gamma = 5.)
+    (Hang et al. 2023, Efficient diffusion training via min-SNR weighting; gamma = 5.)
     """
 
     gamma: float = 5.0
@@ -95,7 +95,7 @@ class MinSNRWeighting(Weighting):
 class P2Weighting(Weighting):
     r"""w = SNR/(k + SNR)^gamma: weight 1/(k + SNR)^gamma on eps.
 
-    (Choi et al. 2022, Perception prioritized training of diffusion models, eq. 8, over L_simple.)
+    (Choi et al. 2022, Perception prioritized training of diffusion models, over L_simple.)
     """
 
     k: float = 1.0

@@ -57,7 +57,6 @@ def train(
     bound = options.seconds or math.inf
     begun = time.monotonic() - state.seconds
     batches, held_out = _batches(state, model, data, options, seed)
-    parameters = state.parameters()
     state.train_mode(True)
     progress = max(state.step / options.steps, state.seconds / bound)
     while progress < 1.0 and not _exhausted(state, options):
@@ -71,9 +70,9 @@ def train(
             state.scaler.scale(total).backward()
             loss += total.detach()
         state.scaler.unscale_(state.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, options.clip)
+        norm = state.clip(options.clip)
         rate = options.rate(k, progress)
-        value, norm = torch.stack([loss, norm.to(loss.dtype)]).tolist()
+        value, norm = torch.stack([loss.to(norm.dtype), norm]).tolist()
         _check(value, norm, k, rate, state.scaler)
         for group in state.optimizer.param_groups:
             group["lr"] = rate

@@ -39,13 +39,15 @@ class TrainingState:
 
     @classmethod
     def begin(cls, modules: dict[str, nn.Module], options: Training) -> TrainingState:
-        parameters = [p for module in modules.values() for p in module.parameters()]
+        groups = [
+            # decay would pull a schedule's ends towards 0
+            {"params": list(module.parameters()), "weight_decay": options.weight_decay}
+            if name == "net"
+            else {"params": list(module.parameters()), "weight_decay": 0.0}
+            for name, module in modules.items()
+        ]
         optimizer = torch.optim.AdamW(
-            parameters,
-            lr=options.learning_rate,
-            betas=(0.9, options.beta2),
-            weight_decay=options.weight_decay,
-            fused=True,
+            groups, lr=options.learning_rate, betas=(0.9, options.beta2), fused=True
         )
         averages = {
             rule.label: {
@@ -55,7 +57,7 @@ class TrainingState:
             }
             for rule in options.averages
         }
-        device = parameters[0].device.type
+        device = groups[0]["params"][0].device.type
         scaler = torch.amp.GradScaler(device, enabled=options.precision == "float16")
         return cls(modules, options.averages, averages, optimizer, scaler)
 
@@ -72,8 +74,15 @@ class TrainingState:
     def device(self) -> torch.device:
         return next(self.net.parameters()).device
 
-    def parameters(self) -> list[Tensor]:
-        return [p for module in self.modules.values() for p in module.parameters()]
+    def clip(self, bound: float) -> Tensor:
+        """Cut the gradient of each module to a norm of at most `bound`; the norm of all before.
+
+        Each by itself, since their scales differ: of a learned schedule's the shape's norm was
+        measured ten times the network's.
+        """
+        learning = [list(module.parameters()) for module in self.modules.values()]
+        norms = [torch.nn.utils.clip_grad_norm_(p, bound) for p in learning if p]
+        return torch.stack([norm.to(torch.float64) for norm in norms]).norm()
 
     def train_mode(self, training: bool) -> None:
         for module in self.modules.values():

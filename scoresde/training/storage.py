@@ -99,7 +99,7 @@ def restore(path: str | Path, state: TrainingState) -> TrainingState:
     wanted = {i for group in groups for i in group["params"]}
     try:
         step, seconds = int(metadata["step"]), float(metadata["seconds"])
-        if step > 0 and entries.keys() != wanted:
+        if not (entries.keys() <= wanted) or (step > 0 and not entries):
             raise ValueError(f"moments of {len(entries)} of {len(wanted)} parameters")
         best = math.inf if metadata["best"] is None else float(metadata["best"])
         state.best, state.waited = best, int(metadata["waited"])

@@ -22,6 +22,7 @@ from scoresde.kernels.noise import check_seed
 UNSCALED = Scaling()
 SPLITS = ("test", "train")
 LATENT, DATA = "latent", "data"  # what the rows of a dump are; dumps that do not say hold data
+_PLURAL = {LATENT: "latents", DATA: "data"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,7 +69,7 @@ def from_dump(path: str | Path, *, space: str = DATA) -> Origin:
     held = found.attributes.get("space", DATA)
     if held != space:
         way = "decode them first" if held == LATENT else "make some by scoresde encode"
-        raise DumpError(f"the dump {path} holds {held}s, {space}s are needed; {way}")
+        raise DumpError(f"the dump {path} holds {_PLURAL[held]}, not {_PLURAL[space]}; {way}")
     if not found.complete:
         raise DumpError(
             f"{found.rows_done} of {found.rows_total} rows of the dump {path} are done; complete "

@@ -115,5 +115,7 @@ def test_any_number_is_written_exactly(value):
 def test_every_configuration_of_the_repository_resolves(path):
     settings = config.load(path)
     _holds(settings.resolved())
-    trains = {"data", "process", "net", "objective", "training"} <= settings.sections.keys()
+    trains = {"data", "process", "objective", "training"} <= settings.sections.keys() and (
+        "net" in settings or "classifier" in settings
+    )
     assert trains or "density" in settings or "model" in settings

@@ -254,6 +254,9 @@ def test_a_classifier_network_sees_what_a_score_network_sees() -> None:
         torch.testing.assert_close(classifier.log_prob(z, wide), got)
     classifier.log_prob(states(CLEAN), CLEAN)
     assert net.seen[1].unique().tolist() == [-3.0]
+    ends = torch.tensor([1e-9, 1e9], dtype=torch.float64).repeat(4)[:, None]
+    classifier.log_prob(states(CLEAN), NoiseLevel(ends, torch.ones_like(ends), ends))
+    assert net.seen[1].tolist() == [-3.0, 3.0] * 4
 
 
 def test_the_cost_of_a_call_is_told() -> None:

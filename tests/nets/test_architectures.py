@@ -11,9 +11,10 @@ DDPM = {"layout": "ddpm", "groups": 32}
 ADM = DDPM | {"resample": "block", "head_width": 64, "classes": 1000}
 
 
+@pytest.mark.slow  # the meta device loads for seconds
 @pytest.mark.parametrize(
     ("make", "millions"),
-    [  # Ho et al. 2020 appendix B; Dhariwal & Nichol 2021 table 11; Peebles & Xie 2023 table 1
+    [  # Ho et al. 2020 appendix B; Dhariwal & Nichol 2021 table 11; Peebles & Xie 2023 table 4
         (lambda: UNet((3, 32, 32), channels=128, multipliers=(1, 2, 2, 2), attention=(1,),
                       scale_shift=False, head_width=256, **DDPM), 35.7),
         (lambda: UNet((3, 64, 64), channels=192, multipliers=(1, 2, 3, 4), blocks=3,

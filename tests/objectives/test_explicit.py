@@ -139,7 +139,6 @@ def test_gradients_through_samples_are_those_of_the_expectation(f):
     assert float(error.max()) < 0.03 * max(1.0, float(right.abs().max()))
 
 
-@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
 def test_samples_of_a_gaussian_can_be_differentiated_in_its_parameters():
     """x = m + C^(1/2) z: E x^T A x = m^T A m + tr(A C), whose gradient in C is A."""
     mean = torch.tensor([0.3, -0.8], dtype=torch.float64, requires_grad=True)

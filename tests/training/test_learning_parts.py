@@ -15,6 +15,7 @@ LABELLED = {"name": "digits"}
 RUNS = {
     "plain": {},
     "learned schedule": {"process": {"name": "learned"}, "objective": {"name": "bound"}},
+    "idle schedule": {"process": {"name": "learned"}, "objective": {"kind": "eps"}},
     "uncertainty": {"objective": {"name": "denoising", "weighting": "uncertainty"}},
     "loss-aware": {
         "process": {"name": "vp-linear"},
@@ -84,3 +85,16 @@ def test_a_learned_schedule_is_opened_with_its_averaged_ends(tmp_path):
         for key, value in kept.items():
             assert value.dtype == torch.float64
             assert torch.equal(value, state[key])
+
+
+def test_every_module_is_cut_to_the_bound_by_itself_and_decay_is_the_net_s_alone():
+    training = {"clip": 1e-3, "weight_decay": 0.1}
+    chosen = tiny_run.settings(**RUNS["learned schedule"], training=training)
+    run = prepare(chosen, chosen.build("data").load(), "cpu")
+    step = next(run.steps())
+    for module in run.state.modules.values():
+        norms = [p.grad.double().norm() for p in module.parameters() if p.grad is not None]
+        assert float(torch.stack(norms).norm()) == pytest.approx(1e-3, rel=1e-3)
+    assert step.gradient_norm > 0.1
+    decays = [group["weight_decay"] for group in run.state.optimizer.param_groups]
+    assert decays == [0.1, 0.0]

@@ -94,7 +94,7 @@ class UNet(nn.Module):
             blocks,
             attention,
             style,
-            all=ddpm,
+            keep_entry=ddpm,
             progressive=progressive,
             recompute=recompute,
         )

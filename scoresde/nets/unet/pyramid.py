@@ -14,11 +14,11 @@ from scoresde.nets.unet.resample import blur
 class Pyramid(nn.Module):
     r"""x -> the states of every level, (B, w_l, ceil(H / 2^l), ceil(W / 2^l)), as lists by level.
 
-    Each level is `blocks` residual blocks; its states are what these leave, preceded with `all`
-    by the state that entered the level (Ho et al. 2020). With `progressive` the image itself goes
-    down beside them and is added in at each level: p_0 = x, p_l = s (h_l + conv(blur(p_{l-1})))
-    of stride 2, h_l = p_l (Song et al. 2021, appendix H, progressive growing of the input,
-    residual).
+    Each level is `blocks` residual blocks; its states are what these leave, preceded with
+    `keep_entry` by the state that entered the level (Ho et al. 2020). With `progressive` the
+    image itself goes down beside them and is added in at each level: p_0 = x,
+    p_l = s (h_l + conv(blur(p_{l-1}))) of stride 2, h_l = p_l (Song et al. 2021, appendix H,
+    residual progressive growing of the input).
 
     Args:
         channels: of the image.
@@ -26,8 +26,8 @@ class Pyramid(nn.Module):
         blocks: residual blocks a level.
         attention: levels with attention after each block.
         style: of the blocks.
-        all: keep the state that enters a level too, and widen in a level's first block instead
-            of between levels.
+        keep_entry: keep the state that enters a level too, and widen in a level's first block
+            instead of between levels.
         progressive: add the image to the states of every level.
         recompute: keep the blocks' inputs alone for the gradient.
     """
@@ -39,16 +39,16 @@ class Pyramid(nn.Module):
         blocks: int,
         attention: tuple[int, ...],
         style: Style,
-        all: bool = False,
+        keep_entry: bool = False,
         progressive: bool = False,
         recompute: bool = False,
     ):
         super().__init__()
         options.at_least("blocks", blocks, 1)
-        self.all, self.style = all, style
+        self.keep_entry, self.style = keep_entry, style
         self.recompute = options.switch("recompute", recompute)
         options.switch("progressive", progressive)
-        enters = [widths[0], *(widths[:-1] if all else widths[1:])]
+        enters = [widths[0], *(widths[:-1] if keep_entry else widths[1:])]
         self.kept = [[w] * (blocks + 1) for w in widths]
         for row, enter in zip(self.kept, enters, strict=True):
             row[0] = enter
@@ -67,7 +67,7 @@ class Pyramid(nn.Module):
             for i in range(1, len(widths))
             if progressive
         )
-        if not all:
+        if not keep_entry:
             self.kept = [row[1:] for row in self.kept]
 
     def forward(self, x: Tensor, embedded: Tensor) -> list[list[Tensor]]:
@@ -80,7 +80,7 @@ class Pyramid(nn.Module):
                 if self.images:
                     image = blur(image) if self.style.resample == "fir" else image
                     h = image = add(h, self.images[i - 1](image), self.style.scale)
-            states = [h] if self.all else []
+            states = [h] if self.keep_entry else []
             for layer in level:
                 h = run(layer, h, embedded, recompute=self.recompute)
                 states.append(h)

@@ -1,0 +1,156 @@
+"""What the commands that carry data share: options, methods, the run into a dump."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from scoresde.cli.console import Console, device_option, settings_option, threads_option
+from scoresde.cli.sample_command import method_of
+from scoresde.errors import DumpError, OptionError
+
+FLOWS = "dopri5 (default), another method of probability-flow, or ddim"
+_RECORDED = ("sampler", "grid", "guidance", "threshold")
+
+
+def carried(out: str):
+    """Options of every such command; `out` is the default dump."""
+    made = (
+        click.option("--grid", help="Grid of noise levels (see: scoresde list grids)."),
+        click.option("--steps", type=int, help="Intervals of the grid."),
+        click.option("--process", help="Another process than the model's own."),
+        click.option("--batch", default=256, show_default=True, help="Rows computed at once."),
+        click.option("--dtype", default="float32", show_default=True, help="float32 or float64."),
+        click.option(
+            "--out", type=click.Path(path_type=Path), default=Path(out), show_default=True
+        ),
+        click.option("--resume", is_flag=True, help="Go on with the dump: only missing blocks."),
+        click.option("--force", is_flag=True, help="Replace the dump."),
+        click.option("--report", type=click.Path(path_type=Path), help="Write a picture (.png)."),
+        settings_option,
+        threads_option,
+    )
+    return _all(made)
+
+
+def guidable(command):
+    """Options of commands that ask a model: its labels, its guidance, the device."""
+    made = (
+        click.option("--label", help="A class, a cycle by id (0,1,1), all, or none."),
+        click.option("--guidance", metavar="WEIGHT|off", help="Guide, as in sampling."),
+        click.option("--guide", type=click.Path(path_type=Path), help="The guidance's model."),
+        click.option("--trajectory", is_flag=True, help="Keep the state after every step."),
+        device_option,
+    )
+    return _all(made)(command)
+
+
+def rows_option(command):
+    made = (
+        click.option("--n", type=int, help="Number of rows  [default: at most 64]."),
+        click.option("--first-id", type=int, help="Id of the first row."),
+    )
+    return _all(made)(command)
+
+
+def _all(options):
+    def decorate(command):
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def opened(model: Path, options: dict):
+    """(source, guide) of a command line."""
+    from scoresde.checkpointed import open_source
+    from scoresde.cli.console import check_device
+    from scoresde.transport.blocks import dtype_named
+
+    if options["resume"] and options["force"]:
+        raise click.UsageError("--resume and --force exclude each other")
+    device = check_device(options["device"])
+    dtype = dtype_named(options["dtype"])
+    guide = options["guide"]
+    source = open_source(model, dtype=dtype, device=device)
+    return source, None if guide is None else open_source(guide, dtype=dtype, device=device)
+
+
+def flow_method(source, options: dict, guide):
+    """The [sampler] of --method and the [grid]: the model's own where they are of that name."""
+    method = options["method"]
+    settings = tuple(options["settings"])
+    own = source.config.sections.get("sampler", {}).get("name")
+    if method is None and own not in ("probability-flow", "ddim"):
+        method = "probability-flow"
+    if method is not None and method not in ("ddim", "probability-flow"):
+        settings = (f"sampler.method={method}", *settings)
+        method = "probability-flow"
+    try:
+        return method_of(source, {**options, "sampler": method, "settings": settings}, guide)
+    except OptionError as error:
+        raise OptionError(f"{error} (--method takes {FLOWS})") from None
+
+
+def call_of(method, options: dict):
+    """The `Call` of a command line."""
+    from scoresde.transport import Call
+
+    names = ("first_id", "n", "batch", "dtype", "device", "trajectory", "label")
+    return Call(method=method, **{k: options[k] for k in names if k in options})
+
+
+def as_recorded(source, path: Path, process: str | None):
+    """(source, attributes): under the methods and the process by which latents were made.
+
+    Raises `DumpError` for a dump that is not of latents, or records no methods.
+    """
+    from scoresde import config
+    from scoresde.io import dump
+    from scoresde.transport.origin import LATENT
+
+    attributes = dump.describe(path)["attributes"]
+    if attributes.get("space") != LATENT or not {"sampler", "grid", "process"} <= set(attributes):
+        raise DumpError(
+            f"the dump {path} does not hold latents; make some by scoresde encode, then decode"
+        )
+    tables = {name: attributes[name] for name in _RECORDED if name in attributes}
+    source = replace(source, config=config.from_tables({**source.config.sections, **tables}))
+    table = attributes["process"]
+    if process is None and table != source.process_table:
+        made = config.from_tables({"process": table})
+        source = replace(source, process=made.build("process"), process_table=table)
+    return source, attributes
+
+
+def run(job, options: dict, console: Console, what: str):
+    """Compute the job into its dump under a bar, and read it back."""
+    from scoresde.cli.console import set_threads
+    from scoresde.transport import into_dump
+
+    out = options["out"]
+    set_threads(options["threads"], console)
+    with console.progress(what, job.n) as bar:
+        try:
+            return into_dump(
+                job,
+                out,
+                resume=options["resume"],
+                overwrite=options["force"],
+                progress=lambda done: bar(done),
+            )
+        except KeyboardInterrupt as error:
+            error.add_note(f"rows done are safe in {out}; the same call with --resume goes on")
+            raise
+
+
+def tell(job, made, options: dict, console: Console, line: str, facts: dict) -> None:
+    """What was made, for people and as JSON."""
+    console.say(f"{line}: {options['out']}")
+    if options["report"] is not None:
+        console.say(f"picture: {options['report']}")
+    identity = job.attributes()["identity"]
+    console.result({"out": str(options["out"]), "rows": made.rows_done, **facts, **identity})
