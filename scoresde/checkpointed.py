@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -37,6 +37,7 @@ class Source:
     config: Config
     identity: str
     description: str
+    given_scaling: Scaling = field(default_factory=Scaling)  # of vectors to be given
 
     @property
     def exact(self) -> bool:
@@ -146,6 +147,7 @@ def _trained(path: Path, dtype: torch.dtype, device: str, weights: str) -> Sourc
         settings,
         "sha256:" + checkpoint.sha256(path) + (f" {weights}" if weights else ""),
         f"{described} trained {step} steps on {data}",
+        Scaling.from_dict(metadata["given_scaling"]),
     )
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from scoresde.checkpointed import Source
 from scoresde.config import Config
 from scoresde.errors import OptionError, ScoresdeError, UsageError
-from scoresde.guidance import cost
-from scoresde.guided import guided, labels_of
+from scoresde.guidance import Labels, cost
+from scoresde.guided import conditions_of, guided
 from scoresde.io import dump
 from scoresde.io.provenance import provenance
 from scoresde.kernels import Noise
@@ -35,7 +35,8 @@ class Request:
     `method` has a [sampler] and a [grid], or a [kernel] and a [chain], and may have a [guidance]
     and a [threshold]. Sample ids run from `first_id`; `batch` rows are computed at once, in
     blocks aligned to id // batch. `label` is a class, a cycle of classes by sample id, or "all"
-    (id mod classes); None is unconditional.
+    (id mod classes); `vector` is what a model of vectors is given, in the units of the data.
+    Without either the samples are unconditional.
     """
 
     method: Config
@@ -48,6 +49,7 @@ class Request:
     trajectory: bool = False
     log_prob: bool = False
     label: int | str | tuple[int, ...] | None = None
+    vector: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -69,7 +71,10 @@ class Generator:
         self.source, self.request, self.guide = source, request, guide
         method = request.method
         self.model = guided(source, method, guide)
-        self.labels = labels_of(self.model, method, request.label)
+        self.conditions = conditions_of(
+            self.model, method, request.label, request.vector, source.given_scaling
+        )
+        self.labels = self.conditions if isinstance(self.conditions, Labels) else None
         self.noise = Noise(request.seed)
         if "kernel" in method:
             self.kernel: LangevinKernel | None = method.build("kernel")
@@ -85,7 +90,9 @@ class Generator:
             ask(self.model, "log_density", "--log-prob")
 
     def _given(self, ids: Tensor) -> ScoreModel:
-        return self.model if self.labels is None else self.model.given(self.labels.at(ids))
+        if self.conditions is None:
+            return self.model
+        return self.model.given(self.conditions.at(ids))
 
     def _chain_level(self) -> NoiseLevel:
         if self.source.exact:
@@ -174,8 +181,8 @@ class Generator:
             "start": f"seed {request.seed}, sigma/alpha {ratio:.9g}",
             "scaling": self.source.scaling.to_dict(),
         }
-        if self.labels is not None:
-            identity["labels"] = self.labels.text
+        if self.conditions is not None:
+            identity["labels" if self.labels else "vector"] = self.conditions.text
         if self.guide is not None:
             identity["guide"] = self.guide.identity
         described = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from scoresde.checkpointed import Source
 from scoresde.config import Config
+from scoresde.data import Scaling
 from scoresde.errors import UsageError
-from scoresde.guidance import GUIDANCE, Labels
+from scoresde.guidance import GUIDANCE, Labels, Vector
 from scoresde.score import ExactClassifier, ExactScore, ScoreModel
 
 
@@ -55,20 +56,38 @@ def _second(source: Source, guide: Source | None, needed: str, name: str):
     )
 
 
+def conditions_of(
+    model: ScoreModel,
+    method: Config,
+    label: int | str | tuple[int, ...] | None,
+    vector: tuple[float, ...] | None,
+    scaling: Scaling,
+) -> Labels | Vector | None:
+    """What a request's samples are given of the (guided) model; None is unconditional.
+
+    `scaling` leads from the units of a vector (raw) to the model's. Raises `UsageError` for what
+    the model does not take, and for guidance that does nothing without it.
+    """
+    if vector is not None:
+        if label is not None:
+            raise UsageError("a sample is given a label or a vector, not both")
+        return Vector.of(vector, model.features, scaling)
+    return labels_of(model, method, label)
+
+
 def labels_of(
     model: ScoreModel, method: Config, label: int | str | tuple[int, ...] | None
 ) -> Labels | None:
     """The labels of a request's samples for the (guided) model; None is unconditional.
 
-    Raises `UsageError` for labels that the model does not take, and for guidance that does
-    nothing without them.
+    Raises as `conditions_of`.
     """
     if label is None:
         table = method.sections.get("guidance")
         if table is not None and GUIDANCE[table["name"]].needs_labels:
             raise UsageError(
                 f"{table['name']} guidance needs labels: give --label a class, a list or 'all', "
-                "or sample without it (--guidance off)"
+                "--given a vector, or sample without it (--guidance off)"
             )
         return None
     if not model.classes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from scoresde.cli.console import Console, device_option, settings_option, threads_option
-from scoresde.cli.sample_command import method_of
+from scoresde.cli.sample_command import method_of, numbers_of
 from scoresde.errors import DumpError, OptionError
 
 FLOWS = "dopri5 (default), another method of probability-flow, or ddim"
@@ -39,8 +39,11 @@ def guidable(command):
     """Options of commands that ask a model: its labels, its guidance, the device."""
     made = (
         click.option("--label", help="A class, a cycle by id (0,1,1), all, or none."),
+        click.option("--given", help="Numbers that a model of vectors is given."),
         click.option("--guidance", metavar="WEIGHT|off", help="Guide, as in sampling."),
         click.option("--guide", type=click.Path(path_type=Path), help="The guidance's model."),
+        click.option("--weights", default="", help="Average of the weights, as in sampling."),
+        click.option("--guide-weights", default="", help="That of the guide."),
         click.option("--trajectory", is_flag=True, help="Keep the state after every step."),
         device_option,
     )
@@ -74,9 +77,13 @@ def opened(model: Path, options: dict):
         raise click.UsageError("--resume and --force exclude each other")
     device = check_device(options["device"])
     dtype = dtype_named(options["dtype"])
-    guide = options["guide"]
-    source = open_source(model, dtype=dtype, device=device)
-    return source, None if guide is None else open_source(guide, dtype=dtype, device=device)
+    source = open_source(model, dtype=dtype, device=device, weights=options["weights"])
+    guide, of_guide = options["guide"], options["guide_weights"]
+    if guide is None:
+        if of_guide:
+            raise click.UsageError("--guide-weights is of a --guide; give one")
+        return source, None
+    return source, open_source(guide, dtype=dtype, device=device, weights=of_guide)
 
 
 def flow_method(source, options: dict, guide):
@@ -100,7 +107,8 @@ def call_of(method, options: dict):
     from scoresde.transport import Call
 
     names = ("first_id", "n", "batch", "dtype", "device", "trajectory", "label")
-    return Call(method=method, **{k: options[k] for k in names if k in options})
+    vector = None if options["given"] is None else numbers_of(options["given"])
+    return Call(method=method, vector=vector, **{k: options[k] for k in names if k in options})
 
 
 def as_recorded(source, path: Path, process: str | None):

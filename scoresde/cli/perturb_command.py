@@ -86,7 +86,5 @@ def _grid(options: dict):
     chosen = [s for s in options["settings"] if not s.strip().startswith("process")]
     for setting in chosen:
         if setting.split("=")[0].split(".")[0].strip() != "grid":
-            raise click.UsageError(
-                f"--set {setting}: perturb has the sections grid and process"
-            )
+            raise click.UsageError(f"--set {setting}: perturb has the sections grid and process")
     return config.from_tables(config.override({"grid": table}, chosen))

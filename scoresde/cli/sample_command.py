@@ -26,6 +26,7 @@ LARGEST_SHARE = 0.01
 @click.option("--steps", type=int, help="Intervals of the grid.")
 @click.option("--process", help="Sample under another process than the model's own.")
 @click.option("--label", help="A class, a list cycled by sample id (0,1,1), or all.")
+@click.option("--given", help="Numbers that a model of vectors is given, in the data's units.")
 @click.option("--guidance", metavar="WEIGHT|off", help="Guide: 1 is conditional, more sharper.")
 @click.option(
     "--guidance-interval",
@@ -35,6 +36,8 @@ LARGEST_SHARE = 0.01
     help="Guide between these noise ratios sigma/alpha alone.",
 )
 @click.option("--guide", type=click.Path(path_type=Path), help="Classifier, or a bad model.")
+@click.option("--weights", default="", help="Average of the weights: half-life-700, raw, ...")
+@click.option("--guide-weights", default="", help="That of the guide.")
 @click.option("--threshold", metavar="NAME|off", help="Hold x0 to its range: static, dynamic.")
 @click.option("--n", default=64, show_default=True, help="Number of samples.")
 @click.option("--first-id", default=0, show_default=True, help="Id of the first sample.")
@@ -69,12 +72,19 @@ def command(
 
     check_device(device)
     dtype = DTYPES.get(options["dtype"], DTYPES["float32"])
-    source = open_source(model, dtype=dtype, device=device)
-    second = None if guide is None else open_source(guide, dtype=dtype, device=device)
+    source = open_source(model, dtype=dtype, device=device, weights=options["weights"])
+    second = None
+    if guide is not None:
+        second = open_source(guide, dtype=dtype, device=device, weights=options["guide_weights"])
+    elif options["guide_weights"]:
+        raise click.UsageError("--guide-weights is of a --guide; give one")
     method = method_of(source, options, second)
     source = under(source, options["process"], options["settings"])
     names = ("n", "first_id", "batch", "seed", "dtype", "trajectory", "log_prob", "label")
-    request = Request(method=method, device=device, **{name: options[name] for name in names})
+    vector = None if options["given"] is None else numbers_of(options["given"])
+    request = Request(
+        method=method, device=device, vector=vector, **{name: options[name] for name in names}
+    )
     generator = Generator(source, request, second)
     share = generator.start_share()
     if share > LARGEST_SHARE:
@@ -107,6 +117,14 @@ def command(
     each = f"{nfe:.4g} evaluations each" + (f" of {networks} networks" if networks > 1 else "")
     console.say(f"{made.rows_done} samples of {source.description}, {each}: {out}")
     console.result({"out": str(out), "rows": made.rows_done, "nfe": nfe, **attributes["identity"]})
+
+
+def numbers_of(text: str) -> tuple[float, ...]:
+    """The numbers of a list with commas."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.UsageError(f"--given takes numbers with commas, got {text!r}") from None
 
 
 def method_of(source, options: dict, guide=None):

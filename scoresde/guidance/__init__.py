@@ -7,7 +7,7 @@ from scoresde.guidance.classifier_free import ClassifierFree
 from scoresde.guidance.extrapolation import Extrapolation
 from scoresde.guidance.guided import Guided, cost
 from scoresde.guidance.interval import Interval
-from scoresde.guidance.labels import Labels
+from scoresde.guidance.labels import Labels, Vector
 from scoresde.guidance.threshold import DynamicThreshold, StaticThreshold, Threshold
 
 GUIDANCE = Family(
@@ -33,5 +33,6 @@ __all__ = [
     "Labels",
     "StaticThreshold",
     "Threshold",
+    "Vector",
     "cost",
 ]

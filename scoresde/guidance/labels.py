@@ -1,12 +1,15 @@
-"""Which label a sample is given: a function of its id."""
+"""What a sample is given, a label or a vector: a function of its id."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from scoresde.data import Scaling
 from scoresde.errors import UsageError
 
 
@@ -50,3 +53,28 @@ class Labels:
         """The labels of these ids, int64 (len(ids),)."""
         cycle = torch.tensor(self.cycle, dtype=torch.int64, device=ids.device)
         return cycle[ids % len(self.cycle)]
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One vector for every sample, as the model sees it; `text` says it as it was asked for."""
+
+    values: tuple[float, ...]
+    text: str
+
+    @classmethod
+    def of(cls, raw: tuple[float, ...], features: int, scaling: Scaling) -> Vector:
+        """A vector in the units of the data; raises `UsageError` for one that does not fit."""
+        if len(raw) != features or not all(map(math.isfinite, raw)):
+            raise UsageError(
+                f"the model takes vectors of {features} finite numbers, got {list(raw)}"
+                if features
+                else "the model takes no vectors: leave them out, or train a net with `features`"
+            )
+        values = scaling.apply(np.asarray(raw, dtype=np.float64))
+        return cls(tuple(values.tolist()), ",".join(f"{v:.9g}" for v in raw))
+
+    def at(self, ids: Tensor) -> Tensor:
+        """The vector once for each id, float32 (len(ids), features)."""
+        row = torch.tensor(self.values, dtype=torch.float32, device=ids.device)
+        return row.expand(len(ids), -1)

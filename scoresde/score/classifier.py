@@ -10,14 +10,12 @@ from __future__ import annotations
 import copy
 import math
 
-import torch
 from torch import Tensor, nn
 
 from scoresde.densities import Density
 from scoresde.errors import CapabilityError, OptionError
 from scoresde.processes import NoiseLevel
-
-_NOISE_BOUND = 3.0  # that of a score network: |log_snr| <= 24
+from scoresde.score.network_input import network_input
 
 
 class NetworkClassifier:
@@ -56,14 +54,7 @@ class NetworkClassifier:
         return self if self.condition is None else self.given(self.condition[index])
 
     def log_prob(self, z: Tensor, level: NoiseLevel) -> Tensor:
-        d, log_snr = self.sigma_data, level.log_snr
-        scale = (level.alpha * level.alpha * d * d + level.sigma * level.sigma) ** 0.5
-        if isinstance(log_snr, Tensor):
-            noise = (log_snr * -0.125).clamp(-_NOISE_BOUND, _NOISE_BOUND).reshape(-1)
-        else:
-            value = min(max(-0.125 * log_snr, -_NOISE_BOUND), _NOISE_BOUND)
-            noise = torch.full((len(z),), value, dtype=z.dtype, device=z.device)
-        logits = self.net(z / scale, noise)
+        logits = self.net(*network_input(z, level, self.sigma_data))
         if logits.shape != (len(z), self.classes):
             raise OptionError(
                 f"the classifier's network gives {tuple(logits.shape)} for {len(z)} states, needs "

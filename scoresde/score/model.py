@@ -41,9 +41,9 @@ class ScoreModel(ABC):
         return convert(out, x, level, self.kind, kind, self.sigma_data)
 
     def given(self, condition: Tensor | None) -> ScoreModel:
-        """The model of q(z | condition): one label (batch,) int64 or vector (batch, features) a row.
+        """The model of q(z | c): a label, int64 (batch,), or a vector (batch, features) a row.
 
-        It is bound to those rows and is asked with as many states; a label of -1 or a vector with
+        It is bound to those rows and asked with as many states; a label of -1 or a vector with
         NaN is no condition. None is the unconditional model. Raises `CapabilityError` where the
         model knows of no condition.
         """

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from scoresde.errors import OptionError
 from scoresde.processes import NoiseLevel, Process
 from scoresde.score.model import ScoreModel
+from scoresde.score.network_input import network_input
 from scoresde.score.parametrization import INVARIANT_KINDS, check_kind, convert
-
-_NOISE_BOUND = 3.0  # |log_snr| <= 24: beyond it alpha or sigma is 1 to float32's rounding
 
 
 class NetworkScore(ScoreModel):
@@ -66,18 +65,11 @@ class NetworkScore(ScoreModel):
         return self._carry(out, x, level, kind)
 
     def _output(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        d = self.sigma_data
-        log_snr = level.log_snr
-        scale = (level.alpha * level.alpha * d * d + level.sigma * level.sigma) ** 0.5
-        if isinstance(log_snr, Tensor):
-            noise = (log_snr * -0.125).clamp(-_NOISE_BOUND, _NOISE_BOUND).reshape(-1)
-        else:
-            value = min(max(-0.125 * log_snr, -_NOISE_BOUND), _NOISE_BOUND)
-            noise = torch.full((len(x),), value, dtype=x.dtype, device=x.device)
+        scaled, noise = network_input(x, level, self.sigma_data)
         if self.condition is None:
-            out = self.net(x / scale, noise)
+            out = self.net(scaled, noise)
         else:
-            out = self.net(x / scale, noise, self.condition)
+            out = self.net(scaled, noise, self.condition)
         if out.shape != x.shape:
             raise OptionError(
                 f"the network gives {tuple(out.shape)} for states of shape {tuple(x.shape)}"

@@ -121,7 +121,7 @@ class Interpolation(Carried):
     def _check_labels(self) -> None:
         """A way has one label: both its ends have the same."""
         for pair in self.ways.pairs:
-            a, b = (None, None) if self.label_at is None else self.label_at(torch.tensor(pair))
+            a, b = self.given_at(torch.tensor(pair)) if self.labelled else (None, None)
             if a != b:
                 raise UsageError(
                     f"the ends {pair[0]} and {pair[1]} have the labels {int(a)} and {int(b)}, and "

@@ -13,7 +13,7 @@ from scoresde.checkpointed import Source
 from scoresde.config import Config
 from scoresde.errors import DataError, DumpError, UsageError
 from scoresde.guidance import cost
-from scoresde.guided import guided, labels_of
+from scoresde.guided import conditions_of, guided
 from scoresde.io.provenance import provenance
 from scoresde.processes import NoiseLevel
 from scoresde.samplers import Sampler
@@ -29,8 +29,9 @@ class Call:
     """How the rows of a dump are computed: by which method, how many at once, in what numbers.
 
     `method` has a [sampler] and a [grid], and may have a [guidance] and a [threshold]. `label` is
-    a class, a cycle of classes by id or "all", as for samples; "none" is no class. By default rows
-    are given their own class, where they have one and the model takes it.
+    a class, a cycle of classes by id or "all", and `vector` what a model of vectors is given, as
+    for samples; the label "none" is no class. By default rows are given their own class, where
+    they have one and the model takes it.
     """
 
     method: Config
@@ -41,6 +42,7 @@ class Call:
     device: str = "cpu"
     trajectory: bool = False
     label: int | str | tuple[int, ...] | None = None
+    vector: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         check_batch(self.batch)
@@ -70,25 +72,29 @@ class Carried:
         self.levels: tuple[NoiseLevel, ...] = call.method.build("grid").levels(source.process)
         self.batch, self.dtype = call.batch, dtype_named(call.dtype)
         self.first_id, self.n = origin.chosen(call.first_id, call.n)
-        self.label_at, self.labelling = self._labels()
+        self.given_at, self.given = self._conditions()
+        self.labelled = self.given_at is not None and call.vector is None
 
-    def _labels(self):
-        """(what gives the labels of ids, or None; the same in words)."""
-        label, own = self.call.label, self.origin.label_of
-        if label is None and own is not None and self.model.classes:
+    def _conditions(self):
+        """(what gives the conditions of ids, or None; the same in words)."""
+        call, own = self.call, self.origin.label_of
+        if call.label is None and call.vector is None and own is not None and self.model.classes:
             return own, "own"
-        label = None if label == NO_LABEL else label
-        labels = labels_of(self.model, self.call.method, label)
-        return (None, NO_LABEL) if labels is None else (labels.at, labels.text)
+        label = None if call.label == NO_LABEL else call.label
+        scaling = self.source.given_scaling
+        found = conditions_of(self.model, call.method, label, call.vector, scaling)
+        return (None, NO_LABEL) if found is None else (found.at, found.text)
 
     def bound(self, ids: Tensor) -> tuple[ScoreModel, Tensor | None]:
-        """The model given the labels of these ids of the origin, and the labels.
+        """The model given what these ids of the origin are given, and their labels if any.
 
         Raises `DataError` for rows of a class that the model does not know.
         """
-        if self.label_at is None:
+        if self.given_at is None:
             return self.model, None
-        labels = self.label_at(ids)
+        if not self.labelled:
+            return self.model.given(self.given_at(ids.to(self.call.device))), None
+        labels = self.given_at(ids)
         if not -1 <= int(labels.min()) <= int(labels.max()) < self.model.classes:
             raise DataError(
                 f"{self.origin.name} has labels from {int(labels.min())} to {int(labels.max())}, "
@@ -103,7 +109,7 @@ class Carried:
             "event_shape": tuple(self.model.event_shape),
             "dtype": self.call.dtype,
             "trajectory": len(self.levels) if self.call.trajectory else None,
-            "label": self.label_at is not None,
+            "label": self.labelled,
         }
 
     def attributes(self) -> dict:
@@ -117,7 +123,7 @@ class Carried:
             "device": call.device,
             "stochastic": False,
             "noise_ratio": self.levels[0].noise_ratio,
-            "labels": self.labelling,
+            "given": self.given,
             "origin": self.origin.identity,
         }
         if self.guide is not None:

@@ -16,11 +16,12 @@ from scoresde.samplers.grids import UniformLogSNR
 from scoresde.score import ExactScore
 from scoresde.transport import decode, encode
 
-IDS = torch.arange(100, 104)
+IDS = torch.arange(100, 102)
 
 
-@pytest.mark.parametrize("name", ENDS)
-@pytest.mark.parametrize("final", ["clean", "min"])
+@pytest.mark.parametrize(
+    ("name", "final"), [*((name, "clean") for name in ENDS), ("vp-linear", "min")]
+)
 def test_the_encoder_of_a_gaussian_is_the_affine_map_of_its_flow(name, final):
     """w = (alpha_1 m + (s_1/s_0)(x - alpha_0 m))/scale_1 by axis, s^2 = alpha^2 c + sigma^2."""
     levels = grid(name, final=final)
@@ -39,8 +40,8 @@ def test_the_encoder_of_a_gaussian_is_the_affine_map_of_its_flow(name, final):
 @pytest.mark.parametrize("name", ENDS)
 def test_decoding_undoes_encoding_and_encoding_decoding(name):
     flow, levels = ProbabilityFlow(), grid(name)
-    x = MIXTURE.sample(IDS)
-    w = Noise(5)(0, 0, IDS, (2,))
+    x = MIXTURE.sample(IDS[:1])
+    w = Noise(5)(0, 0, IDS[:1], (2,))
     there = decode(EXACT, flow, levels, encode(EXACT, flow, levels, x).x).x
     back = encode(EXACT, flow, levels, decode(EXACT, flow, levels, w).x).x
     assert float((there - x).abs().max()) < 1e-5
@@ -60,19 +61,20 @@ def test_latents_of_the_density_are_standard_normal():
 
 # a step back undoes the first error term of a step of even order
 ORDERS = {"euler": 1, "midpoint": 3, "heun2": 3, "heun3": 3, "rk4": 5, "ddim": 1}
+SLOW = [pytest.param(m, marks=pytest.mark.slow) for m in ("euler", "heun2", "heun3")]
 
 
-@pytest.mark.parametrize("method", ORDERS)
+@pytest.mark.parametrize("method", ["midpoint", "rk4", "ddim", *SLOW])
 def test_the_round_trip_has_its_order(method):
     sampler = DDIM() if method == "ddim" else ProbabilityFlow(method=method)
-    x = MIXTURE.sample(torch.arange(20))
+    x = MIXTURE.sample(torch.arange(8))
     errors = []
-    for steps in (40, 80, 160):
+    for steps in (20, 40, 80):
         levels = UniformLogSNR(steps=steps, final="min", log_snr_min=-6.0, log_snr_max=6.0)
         levels = levels.levels(PROCESSES["vp-linear"]())
         up = encode(EXACT, sampler, levels, x)
         back = decode(EXACT, sampler, levels, up.x)
-        assert up.nfe.tolist() == back.nfe.tolist() == [steps * sampler.evaluations] * 20
+        assert up.nfe.tolist() == back.nfe.tolist() == [steps * sampler.evaluations] * 8
         errors.append(float((back.x - x).square().mean().sqrt()))
     slopes = -np.diff(np.log2(errors))
     assert slopes[-1] == pytest.approx(ORDERS[method], abs=0.2), errors
@@ -105,9 +107,9 @@ def test_decoding_the_seeds_normals_is_sampling(sampler):
 @pytest.mark.parametrize("sampler", [ProbabilityFlow(rtol=1e-4, atol=1e-4), DDIM()])
 def test_a_latent_does_not_depend_on_its_batch(sampler):
     levels = grid("vp-linear", 10)
-    x = MIXTURE.sample(torch.arange(5))
+    x = MIXTURE.sample(torch.arange(4))
     whole = encode(EXACT, sampler, levels, x)
-    for i in range(5):
+    for i in range(4):
         alone = encode(EXACT, sampler, levels, x[i : i + 1])
         if isinstance(sampler, ProbabilityFlow):
             assert torch.equal(alone.x[0], whole.x[i])
@@ -115,14 +117,20 @@ def test_a_latent_does_not_depend_on_its_batch(sampler):
         assert torch.allclose(alone.x[0], whole.x[i], rtol=1e-13, atol=1e-13)
 
 
-def test_the_way_up_passes_through_every_level():
-    levels, x = grid("rectified-flow", 4), MIXTURE.sample(IDS)
-    flow = ProbabilityFlow()
+@pytest.mark.parametrize(("method", "tolerance"), [("rk4", 0.0), ("dopri5", 1e-6)])
+def test_the_way_up_passes_through_every_level(method, tolerance):
+    levels, x = grid("rectified-flow", 4), MIXTURE.sample(IDS[:1])
+    flow = ProbabilityFlow(method=method)
     up = encode(EXACT, flow, levels, x, trajectory=True).trajectory
     assert torch.equal(up[:, 0], x)
-    for k in range(1, len(levels)):
-        short = encode(EXACT, flow, levels[-1 - k :], x).x * levels[-1 - k].scale
-        assert float((up[:, k] - short).abs().max()) < 1e-6
+    for k in (1, 3):
+        short = state_at_the_top(flow, levels[-1 - k :], x)
+        assert float((up[:, k] - short).abs().max()) <= tolerance
+
+
+def state_at_the_top(flow, levels, x):
+    """The state at levels[0], not normalised."""
+    return flow.rise(EXACT, levels, x, torch.arange(len(x))).x
 
 
 def test_labels_bind_row_by_row():
@@ -158,7 +166,7 @@ def test_noise_on_the_way_is_refused():
 
 @pytest.mark.parametrize("sampler", [ProbabilityFlow(), ProbabilityFlow(method="rk4"), DDIM()])
 def test_a_kind_that_is_singular_at_the_data_needs_a_positive_end(sampler):
-    x = MIXTURE.sample(IDS[:2])
+    x = MIXTURE.sample(IDS[:1])
     with pytest.raises(OptionError, match=r"x0 does not determine .* \(final='min'\)"):
         encode(PosteriorMean(), sampler, grid("edm", 6), x)
     levels = grid("edm", 6, final="min")

@@ -11,6 +11,10 @@ X = torch.tensor([[1.5, -0.5]]).double().expand(N, 2)
 TIMES = (0.2, 0.5, 0.9, 1.0)
 
 
+def alphas(levels) -> torch.Tensor:
+    return torch.tensor([level.alpha for level in levels], dtype=torch.float64)[:, None]
+
+
 def of(name: str):
     """CLEAN, four levels of the process."""
     return (CLEAN, *PROCESSES[name]().levels(TIMES))
@@ -26,7 +30,7 @@ def test_states_have_the_mean_and_the_covariances_of_the_process(name):
     states = paths(X, levels, torch.arange(N), seed=0)
     assert states.shape == (N, 5, 2)
     assert torch.equal(states[:, 0], X)
-    noise = states - torch.tensor([le.alpha for le in levels])[:, None] * X[:, None]
+    noise = states - alphas(levels) * X[:, None]
     for i, t in enumerate(levels[1:], 1):
         assert float(noise[:, i].mean(0).abs().max()) < 4.5 * t.sigma * N**-0.5
         for j, s in enumerate(levels[1 : i + 1], 1):
@@ -42,7 +46,7 @@ def test_increments_in_the_clock_are_independent_of_the_past(name):
     _, *levels = of(name)
     levels = [le for le in levels if le.alpha > 0.0]
     states = paths(X, levels, torch.arange(N), seed=1)
-    y = states / torch.tensor([le.alpha for le in levels])[:, None] - X[:, None]
+    y = states / alphas(levels) - X[:, None]
     for k in range(1, len(levels)):
         step, before = y[:, k] - y[:, k - 1], y[:, k - 1]
         variance = levels[k].noise_ratio ** 2 - levels[k - 1].noise_ratio ** 2
@@ -53,18 +57,18 @@ def test_increments_in_the_clock_are_independent_of_the_past(name):
 
 def test_a_finer_grid_sees_the_same_path():
     process, ids = PROCESSES["vp-cosine"](), torch.arange(6)
-    coarse = process.levels([0.25, 0.5, 1.0])
-    fine = process.levels([k / 16 for k in range(1, 17)])
+    coarse = process.levels([0.25, 1.0])
+    fine = process.levels([k / 8 for k in range(1, 9)])
     few, many = (paths(X[:6], levels, ids, seed=3) for levels in (coarse, fine))
-    assert torch.equal(few, many[:, [3, 7, 15]])
+    assert torch.equal(few, many[:, [1, 7]])
 
 
 def test_a_path_depends_on_its_id_and_its_seed_alone():
-    levels = of("rectified-flow")
-    whole = paths(X[:5], levels, torch.arange(5), seed=0)
-    for i in range(5):
+    levels = [of("rectified-flow")[k] for k in (0, 2, 4)]
+    whole = paths(X[:4], levels, torch.arange(4), seed=0)
+    for i in range(4):
         assert torch.equal(paths(X[i : i + 1], levels, torch.tensor([i]), seed=0)[0], whole[i])
-    other = paths(X[:5], levels, torch.arange(5), seed=1)
+    other = paths(X[:4], levels, torch.arange(4), seed=1)
     assert (other[:, 1:] != whole[:, 1:]).all()
 
 
@@ -72,5 +76,5 @@ def test_the_datum_enters_by_alpha_alone():
     levels, ids = of("sub-vp"), torch.arange(3)
     shift = torch.tensor([3.0, -1.0]).double()
     here, there = (paths(x, levels, ids, seed=0) for x in (X[:3], X[:3] + shift))
-    expected = torch.tensor([le.alpha for le in levels]).double()[:, None] * shift
+    expected = alphas(levels) * shift
     assert torch.allclose(there - here, expected.expand(3, 5, 2), rtol=0, atol=1e-14)

@@ -28,8 +28,8 @@ SOURCE = exact_source(
     )
 )
 TABLES = {
-    "heun": {"sampler": "heun", "grid": {"name": "uniform-time", "steps": 6}},
-    "dpmpp-2m": {"sampler": "dpmpp-2m", "grid": {"name": "karras", "steps": 6}},
+    "heun": {"sampler": "heun", "grid": {"name": "uniform-log-snr", "steps": 6}},
+    "ddim, from alpha = 0": {"sampler": "ddim", "grid": {"name": "uniform-time", "steps": 6}},
     "rk4": {"sampler": {"name": "probability-flow", "method": "rk4"}, "grid": "uniform-time"},
     "guided": {"sampler": "heun", "grid": "karras", "guidance": {"name": "classifier-free"}},
 }
@@ -77,10 +77,11 @@ def test_a_line_stays_standard_normal(place):
 
 
 def test_an_arc_turns_evenly_and_its_radius_is_a_line():
-    a = torch.tensor([[2.0, 0.0, 0.0]]).double()
-    b = torch.tensor([[0.0, 5.0 * math.cos(0.2), -5.0 * math.sin(0.2)]]).double()
+    a = torch.tensor([[2.0, 0.0, 0.0]], dtype=torch.float64)
+    b = [[0.0, 5.0 * math.cos(0.2), -5.0 * math.sin(0.2)]]
+    b = torch.tensor(b, dtype=torch.float64)
     for place in (0.0, 0.25, 0.5, 1.0):
-        w = arc(a, b, torch.tensor([place]).double())
+        w = arc(a, b, torch.tensor([place], dtype=torch.float64))
         radius, angle = 2.0 + 3.0 * place, 0.5 * math.pi * place
         on_a, on_b = math.cos(angle), math.sin(angle)
         expected = radius * (on_a * a / 2.0 + on_b * b / 5.0)
@@ -96,7 +97,7 @@ def test_an_arc_between_parallel_starts_is_their_segment():
 
 def test_an_arc_between_opposite_starts_is_refused():
     a = torch.tensor([[1.0, 2.0]]).double()
-    with pytest.raises(DataError, match="opposite.*--along line"):
+    with pytest.raises(DataError, match=r"opposite.*--along line"):
         arc(a, -2.0 * a, torch.tensor([0.5]).double())
     with pytest.raises(DataError, match="length 0"):
         arc(a, 0.0 * a, torch.tensor([0.5]).double())
