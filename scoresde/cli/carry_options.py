@@ -88,7 +88,12 @@ def opened(model: Path, options: dict):
 
 def flow_method(source, options: dict, guide):
     """The [sampler] of --method and the [grid]: the model's own where they are of that name."""
-    method = options["method"]
+    from scoresde.families import unknown
+    from scoresde.samplers.probability_flow import ADAPTIVE, FIXED
+
+    method, known = options["method"], [*ADAPTIVE, *FIXED, "ddim", "probability-flow"]
+    if method is not None and method not in known:
+        raise OptionError(unknown("method of encoding", method, known))
     settings = tuple(options["settings"])
     own = source.config.sections.get("sampler", {}).get("name")
     if method is None and own not in ("probability-flow", "ddim"):
@@ -96,10 +101,7 @@ def flow_method(source, options: dict, guide):
     if method is not None and method not in ("ddim", "probability-flow"):
         settings = (f"sampler.method={method}", *settings)
         method = "probability-flow"
-    try:
-        return method_of(source, {**options, "sampler": method, "settings": settings}, guide)
-    except OptionError as error:
-        raise OptionError(f"{error} (--method takes {FLOWS})") from None
+    return method_of(source, {**options, "sampler": method, "settings": settings}, guide)
 
 
 def call_of(method, options: dict):
@@ -126,7 +128,8 @@ def as_recorded(source, path: Path, process: str | None):
             f"the dump {path} does not hold latents; make some by scoresde encode, then decode"
         )
     tables = {name: attributes[name] for name in _RECORDED if name in attributes}
-    source = replace(source, config=config.from_tables({**source.config.sections, **tables}))
+    sections = {"seed": source.config.seed, **source.config.sections, **tables}
+    source = replace(source, config=config.from_tables(sections))
     table = attributes["process"]
     if process is None and table != source.process_table:
         made = config.from_tables({"process": table})

@@ -47,7 +47,7 @@ class Autoguidance(Extrapolation):
             bound.weak = self.weak.given(condition)
         return bound
 
-    def rows(self, index: slice | Tensor) -> Autoguidance:
-        some = super().rows(index)
-        some.weak = self.weak.rows(index)
+    def at_rows(self, index: slice | Tensor) -> Autoguidance:
+        some = super().at_rows(index)
+        some.weak = self.weak.at_rows(index)
         return some

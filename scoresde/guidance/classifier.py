@@ -88,8 +88,8 @@ class ClassifierGuidance(Guided):
             )
         return labels.to(torch.int64)
 
-    def rows(self, index: slice | Tensor) -> ClassifierGuidance:
-        some = super().rows(index)
+    def at_rows(self, index: slice | Tensor) -> ClassifierGuidance:
+        some = super().at_rows(index)
         some.labels = None if self.labels is None else self.labels[index]
         return some
 

@@ -51,9 +51,9 @@ class Guided(ScoreModel):
         bound.model = self.model.given(condition)
         return bound
 
-    def rows(self, index: slice | Tensor) -> Guided:
+    def at_rows(self, index: slice | Tensor) -> Guided:
         some = copy.copy(self)
-        some.model = self.model.rows(index)
+        some.model = self.model.at_rows(index)
         return some
 
 

@@ -74,7 +74,7 @@ class ProbabilityFlow(Sampler):
         parts = [slice(i, i + 1) for i in range(len(x))] if adaptive else [slice(None)]
         if adaptive and not trajectory:
             phis = phis[[0, -1]]
-        runs = [self._integrate(model.rows(i), x[i], levels, phis) for i in parts]
+        runs = [self._integrate(model.at_rows(i), x[i], levels, phis) for i in parts]
         flows, counts = zip(*runs, strict=True)
         states = torch.cat(flows, dim=1)  # (points, batch, *event), normalised
         final = states[-1] * levels[-1].scale

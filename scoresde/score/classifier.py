@@ -50,7 +50,7 @@ class NetworkClassifier:
         bound.condition = condition
         return bound
 
-    def rows(self, index: slice | Tensor) -> NetworkClassifier:
+    def at_rows(self, index: slice | Tensor) -> NetworkClassifier:
         return self if self.condition is None else self.given(self.condition[index])
 
     def log_prob(self, z: Tensor, level: NoiseLevel) -> Tensor:

@@ -39,7 +39,7 @@ class ExactScore(ScoreModel):
         bound.density, bound.condition = self.density.given(condition), condition
         return bound
 
-    def rows(self, index: slice | Tensor) -> ExactScore:
+    def at_rows(self, index: slice | Tensor) -> ExactScore:
         return self if self.condition is None else self.given(self.condition[index])
 
     def forward(self, x: Tensor, level: NoiseLevel) -> Tensor:

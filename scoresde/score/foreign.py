@@ -98,7 +98,7 @@ class Foreign(ScoreModel):
         bound.labels = None if condition is None else self._checked(condition)
         return bound
 
-    def rows(self, index: slice | Tensor) -> Foreign:
+    def at_rows(self, index: slice | Tensor) -> Foreign:
         return self if self.labels is None else self.given(self.labels[index])
 
     def _is_home(self, level: NoiseLevel, home: NoiseLevel) -> bool:

@@ -54,7 +54,7 @@ class ScoreModel(ABC):
             "vectors; leave the label out, or train a net with `classes` or `features`"
         )
 
-    def rows(self, index: slice | Tensor) -> ScoreModel:
+    def at_rows(self, index: slice | Tensor) -> ScoreModel:
         """The same model for some of the rows that it is bound to; itself where it is to none."""
         return self
 

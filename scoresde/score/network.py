@@ -52,7 +52,7 @@ class NetworkScore(ScoreModel):
         bound.condition = condition
         return bound
 
-    def rows(self, index: slice | Tensor) -> NetworkScore:
+    def at_rows(self, index: slice | Tensor) -> NetworkScore:
         return self if self.condition is None else self.given(self.condition[index])
 
     def forward(self, x: Tensor, level: NoiseLevel) -> Tensor:

@@ -153,7 +153,7 @@ def test_outside_the_interval_the_model_is_alone_and_run_once(member) -> None:
     got = guided.predict(z, rows, "x0")
     for i in range(8):
         level = NoiseLevel(0.5, 1.0, float(rows.sigma[i]))
-        one = made(member, 3.0, (0.2, 2.0)).rows(slice(i, i + 1))
+        one = made(member, 3.0, (0.2, 2.0)).at_rows(slice(i, i + 1))
         close(got[i : i + 1], one.predict(z[i : i + 1], level, "x0"))
 
 
@@ -164,7 +164,7 @@ def test_a_row_is_the_same_alone_and_among_others(member) -> None:
     z = states(level)
     whole = guided.predict(z, level, "v")
     for index in (slice(2, 3), slice(5, 8), torch.tensor([7, 0, 6])):
-        close(guided.rows(index).predict(z[index], level, "v"), whole[index], rtol=1e-13)
+        close(guided.at_rows(index).predict(z[index], level, "v"), whole[index], rtol=1e-13)
 
 
 def test_unlabelled_rows_and_models_are_not_guided() -> None:

@@ -166,8 +166,8 @@ def test_a_net_before_training_knows_no_class_and_guides_nowhere(name) -> None:
 
 def test_rows_and_labels_of_a_classifier_go_together() -> None:
     classifier = NetworkClassifier(Small(), (2,)).given(torch.tensor([0, 1, 1]))
-    assert classifier.rows(slice(1, 3)).condition.tolist() == [1, 1]
-    assert classifier.given(None).rows(slice(1)).condition is None
+    assert classifier.at_rows(slice(1, 3)).condition.tolist() == [1, 1]
+    assert classifier.given(None).at_rows(slice(1)).condition is None
     z = states(VPLinear().at(0.5), 3).float()
     free = classifier.given(None).log_prob(z, VPLinear().at(0.5))
     assert torch.equal(classifier.log_prob(z, VPLinear().at(0.5)), free)

@@ -76,12 +76,12 @@ def test_labels_reach_the_function_row_by_row(name) -> None:
     for asked in (given, given.given(None).given(labels)):
         got = asked.predict(z, level, "x0")
         torch.testing.assert_close(got, expected(z, level, told), rtol=1e-9, atol=1e-9)
-    part = given.rows(slice(1, 4)).predict(z[1:4], level, "x0")
+    part = given.at_rows(slice(1, 4)).predict(z[1:4], level, "x0")
     torch.testing.assert_close(part, got[1:4], rtol=1e-12, atol=1e-12)
-    part = given.rows(torch.tensor([4, 0])).predict(z[[4, 0]], level, "x0")
+    part = given.at_rows(torch.tensor([4, 0])).predict(z[[4, 0]], level, "x0")
     torch.testing.assert_close(part, got[[4, 0]], rtol=1e-12, atol=1e-12)
     none = torch.full((5,), 3)
-    for asked in (model, model.rows(slice(2)), given.given(None)):
+    for asked in (model, model.at_rows(slice(2)), given.given(None)):
         got = asked.predict(z, level, "x0")
         torch.testing.assert_close(got, expected(z, level, none), rtol=1e-9, atol=1e-9)
 
