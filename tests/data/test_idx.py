@@ -33,7 +33,7 @@ def test_reading_is_numpy_frombuffer(tmp_path):
 
 
 GOOD = content(IMAGES)
-PACKED = gzip.compress(GOOD)
+PACKED = gzip.compress(GOOD, mtime=0)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,7 @@ PACKED = gzip.compress(GOOD)
         (PACKED[:30] + b"\xff\xff\xff\xff" + PACKED[34:], "cannot read"),
         (PACKED[:-6] + b"\0\0\0\0\0\0", "cannot read"),
     ],
+    ids=[f"damage {number}" for number in range(13)],
 )
 def test_damage_is_named(tmp_path, damaged, words):
     (tmp_path / "a").write_bytes(damaged)
