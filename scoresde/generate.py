@@ -12,11 +12,12 @@ from torch import Tensor
 
 from scoresde.checkpointed import Source
 from scoresde.config import Config
-from scoresde.errors import OptionError, ScoresdeError, UsageError
+from scoresde.errors import OptionError, UsageError
 from scoresde.guidance import Labels, cost
 from scoresde.guided import conditions_of, guided
 from scoresde.io import dump
 from scoresde.io.provenance import provenance
+from scoresde.jobs import DTYPES, check_batch, dtype_named, into_dump, to_numpy
 from scoresde.kernels import Noise
 from scoresde.kernels.noise import check_seed
 from scoresde.langevin import Chain, LangevinKernel
@@ -24,8 +25,6 @@ from scoresde.processes import CLEAN, NoiseLevel
 from scoresde.result import Result
 from scoresde.samplers import Sampler, sample, start
 from scoresde.score import ScoreModel, ask
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +52,11 @@ class Request:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        for name, least in (("n", 1), ("batch", 1), ("first_id", 0)):
+        for name, least in (("n", 1), ("first_id", 0)):
             if getattr(self, name) < least:
                 raise OptionError(f"{name} is at least {least}, got {getattr(self, name)}")
-        if self.dtype not in DTYPES:
-            raise OptionError(f"dtype is float32 or float64, got {self.dtype!r}")
+        check_batch(self.batch)
+        dtype_named(self.dtype)
         if ("kernel" in self.method) == ("sampler" in self.method):
             raise UsageError("samples need a [sampler] or a Langevin [kernel], one of the two")
         if "kernel" in self.method and self.trajectory:
@@ -69,6 +68,7 @@ class Generator:
 
     def __init__(self, source: Source, request: Request, guide: Source | None = None):
         self.source, self.request, self.guide = source, request, guide
+        self.first_id, self.n, self.batch = request.first_id, request.n, request.batch
         method = request.method
         self.model = guided(source, method, guide)
         self.conditions = conditions_of(
@@ -131,7 +131,7 @@ class Generator:
         if self.labels is not None:
             columns["label"] = self.labels.at(ids)
         columns.update(result.facts)
-        return {name: value.cpu().numpy() for name, value in columns.items()}
+        return to_numpy(columns)
 
     def _log_volume(self) -> float:
         """log |d raw / d model|, in nats, of the scaling on one event."""
@@ -209,21 +209,5 @@ def generate(
     that exists is a `DumpError`. `guide` is the second model of the request's guidance.
     `progress` is told the rows done after each block.
     """
-    generator = Generator(source, request, guide)
-    attributes, layout = generator.attributes(), generator.layout()
-    if resume and Path(path).exists():
-        writer = dump.resume(path, attributes, **layout)
-    else:
-        writer = dump.create(path, attributes=attributes, overwrite=overwrite, **layout)
-    with writer:
-        try:
-            for begin, end in writer.missing(request.batch):
-                ids = torch.arange(request.first_id + begin, request.first_id + end)
-                writer.write(begin, **generator.rows(ids))
-                if progress is not None:
-                    progress(int(writer.done.sum()))
-        except ScoresdeError:
-            if not resume and not writer.done.any():
-                Path(path).unlink()  # nothing is in it, and it would bar the corrected call
-            raise
-    return dump.read(path)
+    job = Generator(source, request, guide)
+    return into_dump(job, path, resume=resume, overwrite=overwrite, progress=progress)

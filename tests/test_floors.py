@@ -19,7 +19,7 @@ FLOORS = [  # from the ground; a file imports from lower floors or from its own 
     {"training"},
     {"config"},
     {"checkpointed"},
-    {"guided"},
+    {"guided", "jobs"},
     {"generate", "runs", "likelihood", "classify", "fit", "transport"},
     {"verify", "study", "demo"},
     {"cli"},

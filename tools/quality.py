@@ -18,7 +18,8 @@ import torch
 
 import scoresde
 from scoresde.checkpointed import Source, open_source
-from scoresde.compare import Comparison, compare, report, text_cells
+from scoresde.compare import Comparison, compare, report
+from scoresde.compare.tables import text_cells
 from scoresde.config import from_tables
 from scoresde.data import Dataset
 from scoresde.demo.baselines import denoising_errors, fit_gaussian, fit_kde

@@ -9,6 +9,8 @@ import click
 
 from scoresde.cli.console import Console, common
 
+FAR = 0.25  # distance of profiles that is worth a word: 8 snapshots of two lengths give 0.01
+
 
 @click.command("average")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -25,4 +27,9 @@ def command(run, length, step, out, console: Console):
 
     made = reconstruct(run, length, step=step, out=out)
     console.say(f"average of length {length:g} at step {made.step}: {made.path}")
+    if made.distance > FAR:
+        console.warn(
+            f"its profile is {100.0 * made.distance:.0f} % off the one asked for; a step of a "
+            "snapshot, a length between those kept and more snapshots bring it nearer"
+        )
     console.result(asdict(made))

@@ -71,7 +71,7 @@ def opened(model: Path, options: dict):
     """(source, guide) of a command line."""
     from scoresde.checkpointed import open_source
     from scoresde.cli.console import check_device
-    from scoresde.transport.blocks import dtype_named
+    from scoresde.jobs import dtype_named
 
     if options["resume"] and options["force"]:
         raise click.UsageError("--resume and --force exclude each other")

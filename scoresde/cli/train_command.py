@@ -63,14 +63,20 @@ def command(
         console.result(resolved.resolved())
         return
     check_device(device)
-    set_threads(threads, console)
     from scoresde.checkpointed import CHECKPOINT
     from scoresde.io import checkpoint
-    from scoresde.runs import begin_folder, prepare, resume_folder, train_in_folder
+    from scoresde.runs import begin_folder, prepare, resume_folder, threads_of, train_in_folder
 
+    folder = out or Path("runs") / configuration.stem
+    kept = threads_of(folder) if resume else None
+    used = set_threads(threads or kept, console)
+    if kept not in (None, used):
+        console.warn(
+            f"the run in {folder} was trained on {kept} CPU threads until here: on {used} sums "
+            f"are rounded in another order, and it ends in other bits than on {kept} throughout"
+        )
     data = resolved.build("data").load()
     prepare(resolved, data, device)  # what cannot be built is refused before there is a folder
-    folder = out or Path("runs") / configuration.stem
     if resume:
         resume_folder(folder, resolved, console.warn)
     else:
@@ -108,14 +114,18 @@ def command(
                 )
             raise
     if last is None:
-        console.say(
-            f"nothing to do: the run in {folder} has ended; for a longer one set training.steps"
+        patience = resolved.build("training").patience
+        waited = checkpoint.metadata(folder / CHECKPOINT)["waited"]
+        why = (
+            f"training.patience = {patience} stopped it"
+            if 0 < patience <= waited
+            else "for a longer one set training.steps"
         )
+        console.say(f"nothing to do: the run in {folder} has ended; {why}")
     else:
-        console.say(
-            f"{source.description}: loss {last.loss:.4g} after {last.seconds:.1f} s, "
-            f"{pace.overall(last):.4g} rows/s"
-        )
+        rate = pace.overall(last)
+        told = "" if math.isnan(rate) else f", {rate:.4g} rows/s"
+        console.say(f"{source.description}: loss {last.loss:.4g} after {last.seconds:.1f} s{told}")
     console.say(f"model in {folder}; sample it with: scoresde sample {folder}")
     summary = asdict(last) if last is not None else {}
     digest = checkpoint.digest(folder / CHECKPOINT)

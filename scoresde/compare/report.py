@@ -87,7 +87,7 @@ def report(
     if table:
         panel = axes(_MARGIN, _HEAD + body + _GAP, _WIDTH - 2 * _MARGIN, below - _GAP)
         draw_table(panel, *table, colour_of=lambda name: _colour(name, colours))
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 def _columns(count: int, width: float, tallest: float) -> tuple[int, float]:
@@ -114,9 +114,10 @@ def _colour(name: str, colours: Mapping[str, str]) -> str | None:
     return colours[max(fitting, key=len)] if fitting else None
 
 
-def _save(figure: Figure, path: str | os.PathLike) -> None:
+def save_picture(figure: Figure, path: str | os.PathLike, dpi: float = _DPI) -> None:
+    """Write a figure as PNG, the same bytes each time; raises `UsageError` where it cannot."""
     try:
-        figure.savefig(path, dpi=_DPI, format="png", metadata={"Software": None})
+        figure.savefig(path, dpi=dpi, format="png", metadata={"Software": None})
     except OSError as error:
         raise UsageError(
             f"cannot write the picture {os.fspath(path)}: {error.strerror or error}; "

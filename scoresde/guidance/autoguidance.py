@@ -17,7 +17,7 @@ class Autoguidance(Extrapolation):
     should be; unlike classifier-free guidance it narrows no class. Labels are given to both where
     the bad model takes them; an unconditional bad model under a conditional good one makes it
     classifier-free guidance with two networks. (Karras et al. 2024, Guiding a diffusion model
-    with a bad version of itself, eq. 3.)
+    with a bad version of itself.)
     Raises `OptionError` for models of different events or numbers of classes or features.
     """
 

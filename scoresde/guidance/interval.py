@@ -17,7 +17,7 @@ class Interval:
 
     Guidance at high noise costs variety and at low noise does little, so that a middle interval
     is better and cheaper. (Kynkäänniemi et al. 2024, Applying guidance in a limited interval,
-    eq. 6.) Raises `OptionError` unless 0 <= low < high; high may be infinite.
+    section 3.1.) Raises `OptionError` unless 0 <= low < high; high may be infinite.
     """
 
     low: float = 0.0

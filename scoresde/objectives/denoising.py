@@ -19,8 +19,8 @@ class Denoising(LevelObjective):
     The residual is taken in the network's own `kind`, out - target = (x0_hat - x)/c with c from
     the affine table, and weighted by w c^2: the same loss in every kind, without a conversion's
     rounding. In the score it reads w sigma^4/alpha^2 |s + (z - alpha x)/sigma^2|^2. (Vincent
-    2011, eq. 9-11.) Summed over the event's dimensions for a bound in nats (`snr-rate`, `vlb`),
-    averaged otherwise.
+    2011, eq. 9-11, times 2.) Summed over the event's dimensions for a bound in nats (`snr-rate`,
+    `vlb`), averaged otherwise.
     """
 
     def errors(self, model, states, draws) -> Tensor:

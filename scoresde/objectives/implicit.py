@@ -81,7 +81,7 @@ class Implicit(SteinObjective):
     r"""E_t w sigma^4/alpha^2 (|s|^2 + 2 tr grad s): implicit score matching, the trace exact.
 
     d backward passes for events of d numbers, so for small d. (Hyvarinen 2005, Estimation of
-    non-normalized statistical models by score matching, eq. 4, times 2, at noised states.)
+    non-normalized statistical models by score matching, theorem 1, times 2, at noised states.)
     """
 
     def value(self, eps_hat, states, draws) -> Tensor:

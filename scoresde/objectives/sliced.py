@@ -59,7 +59,7 @@ class SlicedVR(ProjectedObjective):
     r"""E_t E_v w sigma^4/alpha^2 (|s|^2 + 2 v . grad s v): sliced score matching, less variance.
 
     As `sliced`, with E_v (v . s)^2 in closed form. (Song, Garg, Shi & Ermon 2019, Sliced score
-    matching, eq. 8, times 2, at noised states.)
+    matching, section 3, times 2, at noised states.)
     """
 
     def value(self, eps_hat, states, draws) -> Tensor:

@@ -117,7 +117,7 @@ class LogSNRUniformTimes(_RatioTimes):
     r"""log SNR uniform on [low, high], cut off at the process's own range.
 
     The geometric spread of sigma/alpha of NCSN, without its steps. A law that no schedule moves:
-    p(t) = -lambda'(t)/(high - low). (Kingma & Gao 2023, section 2.2.)
+    p(t) = -lambda'(t)/(high - low). (Kingma & Gao 2023.)
     """
 
     low: float = -20.0
@@ -149,7 +149,7 @@ class LogSNRCosineTimes(_RatioTimes):
 
     p(lambda) = sech((lambda - shift)/2)/(2 pi), cut off at the process's own range. shift = 2
     log(64/width) moves the law with the size of an image. (Nichol & Dhariwal 2021; Kingma & Gao
-    2023, table 1; Hoogeboom et al. 2023, Simple diffusion.)
+    2023; Hoogeboom et al. 2023, Simple diffusion.)
     """
 
     shift: float = 0.0

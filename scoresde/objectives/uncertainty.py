@@ -20,7 +20,7 @@ class UncertaintyWeighting(nn.Module, Weighting):
     At its best u = log E[e | level], so every level contributes the same gradient whatever the
     base weight is. u = w . [cos(f_k c), sin(f_k c)] + b with c = -log SNR/8 and f_k geometric from
     1/4 to 16: one linear layer over Fourier features, zero at first. (Karras et al. 2024,
-    Analyzing and improving the training dynamics of diffusion models, eq. 21-22; Kendall et al.
+    Analyzing and improving the training dynamics of diffusion models, eq. 21; Kendall et al.
     2018.) The loss may be negative.
     Raises `OptionError` for fewer than one frequency, and for a base that itself learns.
     """

@@ -115,8 +115,8 @@ class P2Weighting(Weighting):
 class SNRRateWeighting(Weighting):
     r"""w = -SNR'(t)/2, the integrand of L_inf = -1/2 int_0^1 SNR'(t) E|x0_hat - x|^2 dt, in nats.
 
-    (Kingma et al. 2021, Variational diffusion models, eq. 17.) Divided by the density of t, so
-    that the expectation is the bound's diffusion term under every law of times.
+    (Kingma et al. 2021, Variational diffusion models, eq. 15; in eps eq. 17.) Divided by the
+    density of t, so that the expectation is the bound's diffusion term under every law of times.
     """
 
     over_time = True
@@ -131,9 +131,9 @@ class SigmoidWeighting(Weighting):
     r"""1/2 int sigmoid(bias - lambda) E|eps_hat - eps|^2 (-dlambda/dt) dt, lambda = log SNR.
 
     In x0: w = -SNR'(t)/2 sigmoid(bias - lambda). It falls with lambda, so the loss is a mean of
-    bounds of data with noise added. Averaged over the event's dimensions. (Kingma & Gao 2023,
-    Understanding diffusion objectives, table 1; Hoogeboom et al. 2024, Simpler diffusion: bias -3
-    for images of 32 x 32 or 64 x 64, more for larger ones.)
+    bounds of data with noise added; a smaller bias moves the weight to more noise. Averaged over
+    the event's dimensions. (Kingma & Gao 2023, Understanding diffusion objectives as the ELBO
+    with simple data augmentation; Hoogeboom et al. 2024, Simpler diffusion.)
     """
 
     bias: float = 0.0
@@ -154,8 +154,9 @@ class VLBWeighting(Weighting):
     t = t_i = t_min + (1 - t_min) i/T and s = t_{i-1}. A drawn time is moved up to the instant t_i
     of its own interval and weighted by 1/2 (SNR(s) - SNR(t))/(t - s): with the density of the
     drawn time divided out, every law of times estimates L_T without bias, the uniform one with T
-    times the i-th term. Tends to `snr-rate` as T grows, from above for T, 2T, 4T, ... (Kingma et
-    al. 2021, eq. 14 and section 4.1; Ho et al. 2020, eq. 5.)
+    times the i-th term. Tends to `snr-rate` as T grows; where the error in x0 falls with the
+    noise, from above for T, 2T, 4T, ... (Kingma et al. 2021, eq. 13, in eps eq. 14, and section
+    4.1; Ho et al. 2020, eq. 5.)
 
     SNR(s) - SNR(t) = (r_s - r_t)(r_s + r_t) with r = alpha/sigma and r_s - r_t = [alpha_s (sigma_t
     - sigma_s) + sigma_s (alpha_s - alpha_t)]/(sigma_s sigma_t): the same as SNR(t)

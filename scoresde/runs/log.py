@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from scoresde.errors import CheckpointError, UsageError
+from scoresde.io.failure import explain
+from scoresde.runs.folder import place_text
 from scoresde.training import Step
 
 Teller = Callable[[Step], None]
@@ -20,41 +23,61 @@ def jsonl(path: Path, *, after: int = 0, seconds: float = 1.0) -> Iterator[Telle
 
     Steps with a validation and the last one are always told, with the rows trained on a second.
     Lines of steps later than `after`, which a resumed run makes again, are taken out first.
+    Numbers that JSON lacks go as the text 'nan', 'inf', '-inf'.
     """
-    try:
+    with _writing(path):
         _cut(path, after)
-        with path.open("a") as file:
-            last = -seconds
+        file = path.open("a", encoding="utf-8")
+    last = -seconds
 
-            def tell(step: Step) -> None:
-                nonlocal last
-                if step.seconds - last < seconds and step.progress < 1.0 and not step.validation:
-                    return
-                last = step.seconds
-                row = {k: v for k, v in asdict(step).items() if v is not None and v is not False}
-                file.write(json.dumps(row) + "\n")
-                file.flush()
+    def tell(step: Step) -> None:
+        nonlocal last
+        if step.seconds - last < seconds and step.progress < 1.0 and not step.validation:
+            return
+        last = step.seconds
+        row = {k: v for k, v in asdict(step).items() if v is not None and v is not False}
+        with _writing(path):
+            file.write(json.dumps(_finite(row), allow_nan=False) + "\n")
+            file.flush()
 
-            yield tell
+    try:
+        yield tell
+    finally:
+        with _writing(path):
+            file.close()
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise CheckpointError(f"cannot write the log {path}: {error.strerror}") from None
+        raise CheckpointError(f"cannot write the log {path}: {explain(error, path)}") from None
+
+
+def _finite(value):
+    """The same plain data with NaN and infinities as text."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cut(path: Path, after: int) -> None:
     """Take out lines of steps later than `after`, and a last line that a kill cut short."""
     if not path.exists():
         return
-    text = path.read_text(encoding="utf-8")
-    kept = [line for line in text.splitlines() if 0 < _step_of(line) <= after]
-    whole = "".join(f"{line}\n" for line in kept)
+    text = path.read_bytes()
+    whole = b"".join(line + b"\n" for line in text.split(b"\n") if 0 < _step_of(line) <= after)
     if whole != text:
-        path.write_text(whole, encoding="utf-8")
+        place_text(path, whole.decode())
 
 
-def _step_of(line: str) -> int:
+def _step_of(line: bytes) -> int:
     try:
-        return int(json.loads(line)["step"])
-    except (KeyError, TypeError, ValueError):
+        return int(json.loads(line.decode())["step"])
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return 0
 
 

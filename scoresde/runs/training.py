@@ -22,13 +22,20 @@ from scoresde.checkpointed import (
 )
 from scoresde.config import Config
 from scoresde.data import Dataset
-from scoresde.errors import DataError, NonFiniteError, OptionError, Preempted, UsageError
+from scoresde.errors import (
+    DataError,
+    NonFiniteError,
+    OptionError,
+    Preempted,
+    UsageError,
+)
 from scoresde.io import checkpoint
-from scoresde.io.placement import keep_as
 from scoresde.io.provenance import provenance
 from scoresde.objectives import Objective
 from scoresde.processes import Process
-from scoresde.runs.folder import BEST, LOG, PREVIOUS, SNAPSHOTS, TENSORBOARD
+from scoresde.runs.folder import LOG, TENSORBOARD
+from scoresde.runs.keeper import Keeper
+from scoresde.runs.lock import alone_in
 from scoresde.runs.log import jsonl, tensorboard
 from scoresde.score import ScoreModel
 from scoresde.training import (
@@ -37,8 +44,6 @@ from scoresde.training import (
     TrainingState,
     held_back,
     restore,
-    save_averages,
-    save_state,
     train,
 )
 
@@ -79,6 +84,7 @@ def prepare(settings: Config, data: Dataset, device: str) -> Run:
         objective, process = settings.build("objective"), settings.build("process")
         net = build_net(settings, data.event_shape).to(device)
     _check_conditions(net, data)
+    _check_held_out(data, options, conditional=bool(net.classes or net.features))
     if len(data.event_shape) == 3:
         net = net.to(memory_format=torch.channels_last)
     modules = {"net": net}
@@ -104,10 +110,13 @@ def _on(data: Dataset, device: str) -> Dataset:
 
 def _check_conditions(net: nn.Module, data: Dataset) -> None:
     classes, features = getattr(net, "classes", 0), getattr(net, "features", 0)
+    given = f"vectors of {data.features} numbers" if data.features else "no labels"
+    given = f"labels of {data.classes} classes" if data.classes else given
     if classes and not data.classes:
+        way = f"set net.features = {data.features}" if data.features else "leave net.classes out"
         raise DataError(
-            f"net.classes is {classes} and the data set {data.name!r} has no labels; give data "
-            "with labels (label_key, class folders) or leave net.classes out"
+            f"net.classes is {classes} and the data set {data.name!r} has {given}; give data "
+            f"with labels (label_key, class folders) or {way}"
         )
     if classes and data.classes > classes:
         raise DataError(
@@ -116,8 +125,23 @@ def _check_conditions(net: nn.Module, data: Dataset) -> None:
         )
     if features and data.features != features:
         raise OptionError(
-            f"net.features is {features} and the data set {data.name!r} gives vectors of "
-            f"{data.features} numbers; set net.features to that"
+            f"net.features is {features} and the data set {data.name!r} has {given}; set "
+            f"net.features = {data.features}{' and net.classes' if data.classes else ''}"
+        )
+
+
+def _check_held_out(data: Dataset, options: Training, conditional: bool) -> None:
+    if not options.validation_steps:
+        return
+    if not len(data.test):
+        raise DataError(
+            f"the test split of {data.name!r} has no rows to validate on; hold some back, or "
+            "leave training.validation_steps out"
+        )
+    if conditional and data.test_labels is None:
+        raise DataError(
+            f"the test split of {data.name!r} has no labels and the net is given them; give "
+            "labels to it, or leave training.validation_steps out"
         )
 
 
@@ -142,12 +166,22 @@ def train_in_folder(
     folder = Path(folder)
     data = data or settings.build("data").load()
     run = prepare(settings, data, device)
-    metadata = {**training_metadata(settings, data, run.model), "provenance": provenance()}
-    keeper = _Keeper(folder, run, metadata, good=resume)
-    if resume:
-        _same_data(folder, data)
-        restore(folder / CHECKPOINT, run.state)
-    begun = run.state.step
+    metadata = {
+        **training_metadata(settings, data, run.model),
+        "provenance": provenance(),
+        "threads": torch.get_num_threads(),
+    }
+    keeper = Keeper(folder, run.state, run.options, metadata, good=resume)
+    with alone_in(folder):
+        if resume:
+            _same_data(folder, data)
+            restore(folder / CHECKPOINT, run.state)
+        _train(run, keeper, board, on_step)
+    return open_source(folder, device=device)
+
+
+def _train(run: Run, keeper: Keeper, board: bool, on_step: Callable[[Step], None] | None) -> None:
+    folder, begun = keeper.folder, run.state.step
     with (
         jsonl(folder / LOG, after=begun) as log,
         tensorboard(folder / TENSORBOARD if board else None, after=begun) as scalars,
@@ -164,11 +198,10 @@ def train_in_folder(
                 if came() is not None:
                     keeper.keep()
                     raise _stopped(came(), step, folder)
-            if run.state.step > begun or not resume:
+            if run.state.step > begun or not keeper.good:
                 keeper.end()
-        except NonFiniteError as error:
-            raise NonFiniteError(f"{error}; {keeper.last_good()}") from None
-    return open_source(folder, device=device)
+        except (DataError, NonFiniteError) as error:
+            raise type(error)(f"{error}; {keeper.last_good()}") from None
 
 
 def _stopped(number: signal.Signals, step: Step, folder: Path) -> BaseException:
@@ -189,53 +222,3 @@ def _same_data(folder: Path, data: Dataset) -> None:
             f"(its SHA-256 begins with {data.fingerprint[:12]}, it was {str(kept)[:12]}): restore "
             "the data, or train anew by --force"
         )
-
-
-@dataclass
-class _Keeper:
-    """Writes the checkpoints of a run when they are due."""
-
-    folder: Path
-    run: Run
-    metadata: dict
-    good: bool  # whether the checkpoint in place is of this run
-    kept: float | None = None  # when the last one was written, in the run's seconds
-    step: int = -1  # and after which step
-
-    def told(self, step: Step) -> None:
-        options = self.run.options
-        if self.kept is None:
-            self.kept = 0.0 if options.seconds is None else step.seconds
-        if step.best:
-            save_state(self.folder / BEST, self.run.state, self.metadata)
-        if options.snapshot_steps and step.step % options.snapshot_steps == 0:
-            self.snapshot()
-        if step.seconds - self.kept >= options.checkpoint_seconds:
-            self.kept = step.seconds
-            self.keep()
-
-    def keep(self) -> None:
-        place = self.folder / CHECKPOINT
-        if self.step == self.run.state.step:
-            return
-        if self.good:
-            keep_as(place, self.folder / PREVIOUS)
-        save_state(place, self.run.state, self.metadata)
-        self.good, self.step = True, self.run.state.step
-
-    def end(self) -> None:
-        if self.run.options.snapshot_steps:
-            self.snapshot()
-        self.keep()
-
-    def snapshot(self) -> None:
-        place = self.folder / SNAPSHOTS
-        place.mkdir(exist_ok=True)
-        save_averages(
-            place / f"step-{self.run.state.step:09d}.safetensors", self.run.state, self.metadata
-        )
-
-    def last_good(self) -> str:
-        if self.good:
-            return f"the last good checkpoint is {self.folder / CHECKPOINT}"
-        return "none of it was kept yet"

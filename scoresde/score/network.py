@@ -16,7 +16,7 @@ from scoresde.score.parametrization import INVARIANT_KINDS, check_kind, convert
 
 
 class NetworkScore(ScoreModel):
-    r"""out = net(z / s, condition), s = sqrt(alpha^2 sigma_data^2 + sigma^2), read as `kind`.
+    r"""out = net(z/s, noise[, given]), s = sqrt(alpha^2 sigma_data^2 + sigma^2), read as `kind`.
 
     The network sees an input of unit variance and the noise -log_snr/8 (EDM's log(sigma)/4),
     clamped to [-3, 3]; neither depends on the process, and nor do the kinds x0, eps, v and F. So

@@ -42,7 +42,7 @@ class Power:
 
     `length` is the profile's standard deviation over the run's length, sigma_rel = (gamma +
     1)^(1/2) (gamma + 2)^-1 (gamma + 3)^-1/2. (Karras et al. 2024, Analyzing and improving the
-    training dynamics of diffusion models, eq. 1-4.)
+    training dynamics of diffusion models, eq. 121, 123 and 127.)
     """
 
     length: float
@@ -100,9 +100,7 @@ def post_hoc(kept: Sequence[tuple[int, float]], step: int, length: float) -> np.
         raise OptionError(
             f"an average at step {step} needs snapshots up to it; there are: {known}"
         )
-    steps = np.array([*(s for s, _ in kept), step], dtype=np.float64)
-    gammas = np.array([Power(s).gamma for s in [*(length for _, length in kept), length]])
-    products = _overlap(steps, gammas)
+    products = _products(kept, step, length)
     # Lagrange's conditions: the last row and column hold the sum, which takes the target's place
     products[-1, :-1] = products[:-1, -1]
     right = np.append(products[:-1, -1], 1.0)
@@ -110,3 +108,19 @@ def post_hoc(kept: Sequence[tuple[int, float]], step: int, length: float) -> np.
     products[-1, -1] = 0.0
     solution, *_ = np.linalg.lstsq(products, right, rcond=1e-12)
     return solution[:-1]
+
+
+def profile_distance(
+    kept: Sequence[tuple[int, float]], weights: Sequence[float], step: int, length: float
+) -> float:
+    """||sum_i x_i p_i - p|| / ||p|| over the profiles, of `post_hoc`'s arguments and weights x."""
+    products = _products(kept, step, length)
+    signed = np.append(weights, -1.0)
+    return math.sqrt(max(signed @ products @ signed, 0.0) / products[-1, -1])
+
+
+def _products(kept: Sequence[tuple[int, float]], step: int, length: float) -> np.ndarray:
+    """Inner products of the profiles kept and, in the last place, of the one asked for."""
+    steps = np.array([*(s for s, _ in kept), step], dtype=np.float64)
+    gammas = np.array([Power(s).gamma for s in [*(own for _, own in kept), length]])
+    return _overlap(steps, gammas)

@@ -36,7 +36,7 @@ def save_state(path: str | Path, state: TrainingState, metadata: dict) -> None:
     facts = {
         "step": state.step,
         "seconds": state.seconds,
-        "best": None if math.isinf(state.best) else state.best,
+        "best": None if state.best == math.inf else state.best,
         "waited": state.waited,
         "scaler": state.scaler.state_dict(),
         "averages": [rule.label for rule in state.rules],
@@ -64,8 +64,9 @@ def load_weights(path: str | Path, modules: dict[str, nn.Module], which: str = "
     """
     tensors, metadata = checkpoint.load(path)
     labels = [str(label) for label in metadata.get("averages", [])]
-    if which not in ("", RAW, *labels):
-        raise UsageError(f"{path}: {unknown('average of the weights', which, [*labels, RAW])}")
+    known = [*labels, RAW] if any(name.startswith("net.") for name in tensors) else labels
+    if which and which not in known:
+        raise UsageError(f"{path}: {unknown('average of the weights', which, known)}")
     which = which or next(iter(labels), RAW)
     prefix = "" if which == RAW else f"average.{which}."
     for name, module in modules.items():
@@ -88,6 +89,12 @@ def _put(path, tensors: dict[str, Tensor], module: nn.Module, prefix: str) -> No
 def restore(path: str | Path, state: TrainingState) -> TrainingState:
     """The whole state of a checkpoint, in place; raises `CheckpointError` if a part is missing."""
     tensors, metadata = checkpoint.load(path)
+    missing = {"step", "seconds", "best", "waited", "scaler"} - metadata.keys()
+    if missing:
+        raise CheckpointError(
+            f"{path} does not hold a training state to go on from (no {min(missing)!r}: it holds "
+            "averages alone); put the run's own checkpoint back, or train anew"
+        )
     for prefix, module in state.held():
         _put(path, tensors, module, f"{prefix}.")
     entries: dict[int, dict] = {}

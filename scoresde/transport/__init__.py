@@ -1,6 +1,6 @@
 """Data carried to noise and back: encoding, interpolation, forward paths."""
 
-from scoresde.transport.blocks import Job, into_dump
+from scoresde.jobs import Job, into_dump
 from scoresde.transport.encoding import Decoding, Encoding
 from scoresde.transport.flow import DDIMInversion, FlowInversion, decode, encode, inverse_of
 from scoresde.transport.interpolation import Interpolation, Ways, arc, line

@@ -15,10 +15,10 @@ from scoresde.errors import DataError, DumpError, UsageError
 from scoresde.guidance import cost
 from scoresde.guided import conditions_of, guided
 from scoresde.io.provenance import provenance
+from scoresde.jobs import check_batch, dtype_named, to_numpy
 from scoresde.processes import NoiseLevel
 from scoresde.samplers import Sampler
 from scoresde.score import ScoreModel
-from scoresde.transport.blocks import check_batch, dtype_named, to_numpy
 from scoresde.transport.origin import Origin
 
 NO_LABEL = "none"

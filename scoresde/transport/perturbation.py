@@ -27,10 +27,10 @@ from torch import Tensor
 from scoresde.config import Config
 from scoresde.data import Scaling
 from scoresde.io.provenance import provenance
+from scoresde.jobs import check_batch, dtype_named, to_numpy
 from scoresde.kernels import Noise, Purpose, increment
 from scoresde.kernels.noise import check_seed
 from scoresde.processes import NoiseLevel, Process
-from scoresde.transport.blocks import check_batch, dtype_named, to_numpy
 from scoresde.transport.origin import DATA, UNSCALED, Origin
 
 

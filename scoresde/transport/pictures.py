@@ -12,7 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from scoresde.compare.panels import FAINT, INK, PALETTE, QUIET, draw_samples, mosaic
-from scoresde.errors import DataError, UsageError
+from scoresde.compare.report import save_picture
+from scoresde.errors import DataError
 from scoresde.processes import NoiseLevel
 
 _DPI = 110
@@ -54,7 +55,7 @@ def draw_transport(
         logs = np.log10(np.maximum(errors, 1e-17))
         panels[2].hist(logs, 32, color=PALETTE[1], histtype="stepfilled", alpha=0.8)
         _head(panels[2], "log10 of the round trip's RMS error")
-    _save(figure, path)
+    save_picture(figure, path, _DPI)
 
 
 def draw_ways(
@@ -87,7 +88,7 @@ def draw_ways(
         _head(axes, name)
         if not flat:
             axes.set_aspect("equal", adjustable="datalim")
-    _save(figure, path)
+    save_picture(figure, path, _DPI)
 
 
 def draw_paths(
@@ -129,7 +130,7 @@ def draw_paths(
     if exact.max() > 20.0 * exact.min() > 0.0:
         axes.set_yscale("log")
     _head(axes, "deviation: exact (line), paths (dots)", ticks=True)
-    _save(figure, path)
+    save_picture(figure, path, _DPI)
 
 
 def _clouds(axes: Axes, states: np.ndarray, k: int) -> None:
@@ -167,7 +168,7 @@ def _strips(path, rows: np.ndarray, all_rows: np.ndarray, title: str) -> None:
             tile = mosaic(rows[i, j][None], lo, max(hi, lo + 1e-12), invert=True)
             axes.imshow(tile, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
             axes.set_axis_off()
-    _save(figure, path)
+    save_picture(figure, path, _DPI)
 
 
 def _is_image(event: np.ndarray) -> bool:
@@ -206,13 +207,3 @@ def _head(axes: Axes, name: str, *, ticks: bool = False) -> None:
     axes.tick_params(colors=QUIET, labelsize=7, length=2 if ticks else 0)
     for spine in axes.spines.values():
         spine.set(color=FAINT, linewidth=0.8)
-
-
-def _save(figure: Figure, path: str | os.PathLike) -> None:
-    try:
-        figure.savefig(path, dpi=_DPI, format="png", metadata={"Software": None})
-    except OSError as error:
-        raise UsageError(
-            f"cannot write the picture {os.fspath(path)}: {error.strerror or error}; "
-            "name a file in a folder that can be written"
-        ) from error
