@@ -18,7 +18,8 @@ import torch
 
 import scoresde
 from scoresde.checkpointed import Source, open_source
-from scoresde.compare import Comparison, compare, report
+from scoresde.compare import Comparison, compare
+from scoresde.compare.report import report
 from scoresde.compare.tables import text_cells
 from scoresde.config import from_tables
 from scoresde.data import Dataset

@@ -24,8 +24,8 @@ class NCSN(Objective):
     i is drawn uniformly from the L = `levels` ratios sigma_min (sigma_max/sigma_min)^(i/(L-1)).
     (Song & Ermon 2019, Generative modeling by estimating gradients of the data distribution, eq.
     5-6, times 2.) Under a process with alpha < 1 sigma_i stands for sigma/alpha, the level of
-    equal SNR: the weight sigma_i^2 is one on eps under any. Ends that are not given are the process's own.
-    Averaged over the event's dimensions.
+    equal SNR: the weight sigma_i^2 is one on eps under any. Ends that are not given are the
+    process's own. Averaged over the event's dimensions.
     Raises `OptionError` for a ratio outside the process's range.
     """
 

@@ -6,6 +6,7 @@ import signal
 import cli_tools
 import numpy as np
 import pytest
+import torch
 
 from scoresde.io import checkpoint, dump
 
@@ -74,6 +75,42 @@ def test_a_finished_run_is_told_to_be_one(here, capsys):
     assert (code, json.loads(out)["step"]) == (0, 15)
     code, _, error = train(capsys)
     assert (code, "--resume" in error, "--force" in error) == (2, True, True)
+
+
+def test_a_run_goes_on_with_the_threads_that_it_was_begun_with(here, capsys):
+    once, more = (["--set", f"training.steps={steps}"] for steps in (4, 5))
+    begin, resume = ["train", "run.toml", "--out", "run"], ["--resume", *more]
+    before = torch.get_num_threads()
+    try:
+        assert call(capsys, *begin, *once, "--threads", "2")[0] == 0
+        torch.set_num_threads(1)
+        code, out, error = call(capsys, *begin, *resume)
+        assert (code, torch.get_num_threads(), error, "rows/s" in out) == (0, 2, "", False)
+        code, _, error = call(capsys, *begin, *resume, "--threads", "1")
+        assert (code, "trained on 2 CPU threads until here" in error) == (0, True)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_run_that_patience_stopped_is_told_to_be_one(here, capsys):
+    stopped = ["--set", "training.validation_steps=1", "--set", "training.patience=1"]
+    stopped += ["--set", "training.learning_rate=1.0", "--set", "training.steps=200"]
+    assert train(capsys, *stopped)[0] == 0
+    step = checkpoint.metadata("run/checkpoint.safetensors")["step"]
+    code, out, _ = train(capsys, *stopped, "--resume")
+    assert (code, step < 200, "training.patience = 1 stopped it" in out) == (0, True, True)
+
+
+def test_an_average_far_from_the_one_asked_for_is_told_and_holds_no_raw_weights(here, capsys):
+    assert train(capsys)[0] == 0
+    code, _, error = call(
+        capsys, "average", "run", "--length", "0.08", "--out", "made.safetensors"
+    )
+    assert (code, error) == (0, "")
+    code, _, error = call(capsys, "average", "run", "--length", "0.2")
+    assert (code, "% off the one asked for" in error) == (0, True)
+    code, _, error = call(capsys, "sample", "made.safetensors", "--weights", "raw", "--force")
+    assert (code, "known: length-0.08." in error) == (2, True), error
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
