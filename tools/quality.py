@@ -100,7 +100,7 @@ def main(run: Path, classifier: Path, n: int, device: str, seed: int) -> None:
         f"{source.description} ({chip}, torch {torch.__version__}, scoresde "
         f"{scoresde.__version__}, {seconds:.0f} s of training where the clock bounded it); {n} "
         f"samples at {float(np.mean(made.nfe)):.0f} evaluations. Written by "
-        f"`python tools/quality.py {run} --classifier {classifier}`.",
+        f"`python tools/quality.py {run} --classifier {classifier} --n {n}`.",
         "![samples](quality.png)",
         "## Denoising of held-out images, by level",
         "Mean square of x0_hat - x a pixel; the advantage over the better baseline is paired. "
@@ -119,7 +119,9 @@ def main(run: Path, classifier: Path, n: int, device: str, seed: int) -> None:
         f"{accuracy(judge, data.test, data.test_labels):.1%} of the test images rightly.",
     ]
     for name, comparison in found.items():
-        parts += [f"In {name}:", table(*text_cells(comparison))]
+        head, cells = text_cells(comparison)
+        head = [column.replace("pixel ", "") for column in head]
+        parts += [f"In {name}:", table(head, cells)]
     (DOCS / "quality.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     shown = {
         "test images": data.scaling.undo(data.test[:64]).numpy(),

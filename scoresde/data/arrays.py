@@ -115,7 +115,14 @@ class Arrays(ABC):
         if test is not rows:
             nobody = np.zeros(len(test), dtype=bool)
             surveyed.append(survey(test, nobody, self._name(self.test_key))[1])
-        scaling = self._fit(fitted)
+        try:
+            with np.errstate(over="ignore"):  # found right after, and named
+                scaling = self._fit(fitted)
+        except DataError as error:
+            raise DataError(
+                f"{self.path}: no scaling {self.scaling!r} in float64 for values as large as "
+                f"{float(np.max(fitted.high)):.3g} ({error}); rescale them"
+            ) from None
         if not all(in_float32(part, scaling) for part in surveyed):
             raise DataError(
                 f"{self.path}: values overflow float32 under scaling {self.scaling!r}; "

@@ -142,5 +142,10 @@ def _check(name: str, split: str, labels: Tensor | None, rows: int) -> None:
             f"{name}: {split} labels are int64 (n,) classes or float32 (n, k) vectors, got "
             f"{labels.dtype} of shape {tuple(labels.shape)}"
         )
+    if labels.dtype == torch.int64 and len(labels) and int(labels.min()) < -1:
+        raise DataError(
+            f"{name}: a {split} label is {int(labels.min())}; classes run from 0, and -1 stands "
+            "for a label not given"
+        )
     if len(labels) != rows:
         raise DataError(f"{name}: {len(labels)} labels for {rows} rows of the {split} split")

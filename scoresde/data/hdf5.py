@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -47,6 +48,16 @@ class HDF5Array(Arrays):
             raise DataError(f"cannot read {self.path} as HDF5: {error}") from error
 
     def _array(self, node: h5py.Dataset) -> np.ndarray | StoredArray:
+        for source in node.virtual_sources() if node.is_virtual else ():
+            # HDF5 gives its fill value, without a word, for what a missing file should hold
+            place = Path(self.path).parent / source.file_name  # "." is the file itself
+            if "%" not in source.file_name and not (
+                place.exists() or Path(source.file_name).exists()
+            ):
+                raise DataError(
+                    f"{self.path}: {node.name} is put together from {source.file_name}, which is "
+                    f"not there; put it beside {self.path}"
+                )
         return StoredArray.of(self.path, node) if self.lazy else np.asarray(node[()])
 
     def _rows(self, array: np.ndarray, index: np.ndarray, scaling: Scaling) -> Tensor | Rows:

@@ -81,8 +81,16 @@ class Table:
         data, given = self._choose(columns)
         self._refuse_constant(table[parts[0]], columns, sorted([*data, *given]))
         table = self._spread(table, columns, parts[0], data)
-        x, scaling = _standardised(table[:, data], parts)
-        y, given_scaling = _standardised(table[:, given], parts) if given else ((None,) * 2, None)
+        try:
+            x, scaling = _standardised(table[:, data], parts)
+            y, given_scaling = (
+                _standardised(table[:, given], parts) if given else ((None,) * 2, None)
+            )
+        except DataError as error:
+            raise DataError(
+                f"{self.path}: a column's values are too large for their deviation in float64 "
+                f"({error}); rescale them"
+            ) from None
         return Dataset(
             name=Path(self.path).stem,
             train=x[0],
@@ -176,6 +184,7 @@ class Table:
 
 def _standardised(columns: np.ndarray, parts: tuple) -> tuple[list[torch.Tensor], Scaling]:
     """(the two splits in model space, the scaling), by the first of them."""
-    scaling = Scaling.standardising(columns[parts[0]], per_column=True)
+    with np.errstate(over="ignore"):  # a deviation that is not finite is refused by Scaling
+        scaling = Scaling.standardising(columns[parts[0]], per_column=True)
     scaled = scaling.apply(columns).astype(np.float32)
     return [torch.from_numpy(scaled[part]) for part in parts], scaling

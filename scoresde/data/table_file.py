@@ -42,7 +42,8 @@ def read_csv(path: str, delimiter: str, header: bool | None) -> tuple[np.ndarray
 
     Raises:
         DataError: a cell that is empty, no number or not finite, named by line and column; lines
-            of unequal length; names that occur twice; no rows; what is no text at all.
+            of unequal length; names that occur twice; no rows; what is no text at all; another
+            delimiter.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -64,6 +65,12 @@ def read_csv(path: str, delimiter: str, header: bool | None) -> tuple[np.ndarray
     rows = lines[1:] if header else lines
     if not rows:
         raise DataError(f"{path} has a line of names and no rows")
+    other = next((d for d in ";\t|,:" if d != delimiter and d in rows[0][1][0]), None)
+    if columns.count == 1 and other and _number(rows[0][1][0]) is None:
+        raise DataError(
+            f"{path}, line {rows[0][0]} is one cell under the delimiter {delimiter!r}; it looks "
+            f"like several: set delimiter = {other!r}"
+        )
     return np.array([_row(path, line, cells, columns) for line, cells in rows]), columns
 
 

@@ -63,6 +63,7 @@ def test_classes_count_over_both_splits():
         ({"train_labels": torch.zeros(69, dtype=torch.int64)}, "69 labels for 70 rows"),
         ({"test_labels": torch.zeros(20, dtype=torch.int32)}, "torch.int32 of shape (20,)"),
         ({"test_labels": torch.zeros(20)}, "test labels are int64 (n,)"),
+        ({"train_labels": torch.full((70,), -2)}, "a train label is -2"),
         ({"flip": True}, "flip mirrors images"),
     ],
 )

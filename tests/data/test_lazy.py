@@ -77,6 +77,10 @@ def test_a_file_with_a_block_before_its_own_and_a_virtual_array(tmp_path):
         file.create_virtual_dataset("v", layout)
     lazy, held = both(str(tmp_path / "v.h5"))
     assert torch.equal(lazy.train[:], held.train)
+    (tmp_path / "u.h5").unlink()  # HDF5 itself would read zeros
+    for on_demand in (True, False):
+        with pytest.raises(DataError, match=r"put together from .*u\.h5, which is not there"):
+            DATASETS["hdf5"](path=str(tmp_path / "v.h5"), lazy=on_demand).load()
 
 
 def test_the_fingerprint_knows_content_split_and_scaling_but_not_the_path(tmp_path):

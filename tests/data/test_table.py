@@ -130,7 +130,9 @@ def test_discrete_columns_are_refused_named_spread_or_kept(tmp_path):
         ("a,b\n1,2,3\n", "line 2 has 3 cells, the first has 2"),
         ("a,a\n1,2\n", "'a' heads two columns"),
         ('a,b\n"1,2\n', "as a table"),
-        ("1;2\n3;4\n", "no number"),
+        ("1;2\n3;4\n", "set delimiter = ';'"),
+        ("a\tb\n1\t2\n", "set delimiter = '\\t'"),
+        ("1e200,1\n-1e200,2\n3e200,5\n4e200,4\n1e199,3\n", "too large for their deviation"),
     ],
 )  # fmt: skip
 def test_refused_text(text, content, words):

@@ -60,11 +60,15 @@ def test_every_part_that_learns_moves(name):
     run = prepare(_settings(name), _settings(name).build("data").load(), "cpu")
     before = {k: [p.clone() for p in m.parameters()] for k, m in run.state.modules.items()}
     list(run.steps())
-    assert set(before) == {"net"} | {
-        "learned schedule": {"process"},
-        "uncertainty": {"objective.weighting"},
-        "classifier": set(),
-    }[name]
+    assert (
+        set(before)
+        == {"net"}
+        | {
+            "learned schedule": {"process"},
+            "uncertainty": {"objective.weighting"},
+            "classifier": set(),
+        }[name]
+    )
     for part, module in run.state.modules.items():
         pairs = zip(before[part], module.parameters(), strict=True)
         assert any(not torch.equal(a, b) for a, b in pairs), part
@@ -74,9 +78,7 @@ def test_a_learned_schedule_is_opened_with_its_averaged_ends(tmp_path):
     chosen = _settings("learned schedule")
     train_in_folder(chosen, begin_folder(tmp_path / "run", chosen))
     tensors, _ = checkpoint.load(tmp_path / "run" / CHECKPOINT)
-    opened = {
-        which: open_source(tmp_path / "run", weights=which).process for which in ("", "raw")
-    }
+    opened = {which: open_source(tmp_path / "run", weights=which).process for which in ("", "raw")}
     assert opened[""].at(0.0).log_snr != opened["raw"].at(0.0).log_snr
     for which, prefix in (("", "average.half-life-700.process."), ("raw", "process.")):
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -154,7 +154,7 @@ def test_a_compiled_network_trains_as_the_plain_one():
         ({"classes": 3}, None, DataError, "has no labels"),
         ({"classes": 2}, torch.arange(40) % 3, DataError, "set net.classes = 3"),
         ({"features": 2}, torch.ones(40, 3), OptionError, "vectors of 3 numbers"),
-        ({"features": 2}, None, OptionError, "vectors of 0 numbers"),
+        ({"features": 2}, None, OptionError, "has no labels; set net.features = 0"),
     ],
     ids=["missing", "out of range", "another length", "no vectors"],
 )
