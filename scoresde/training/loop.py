@@ -129,8 +129,9 @@ def _held_out_loss(state, model, objective, process, held_out: Batches) -> Valid
     averaged = state.averages[state.rules[0].label]
     judged = copy.copy(model)
     judged.net = averaged["net"]
+    process = judged.process = averaged.get("process", process)
     state.train_mode(False)
-    found = validate(judged, objective, averaged.get("process", process), held_out, state.step)
+    found = validate(judged, objective, process, held_out, state.step)
     state.train_mode(True)
     return found
 

@@ -16,17 +16,23 @@ from scoresde.training.loop import HELD_OUT
 VALIDATED = {"steps": 12, "validation_steps": 4, "validation_rows": 60}
 
 
-def _folder(path, **training):
+def _folder(path, sections=None, **training):
     chosen = tiny_run.settings(
-        data={"n_test": 80}, training={**VALIDATED, "learning_rate": 0.01, **training}
+        data={"n_test": 80},
+        training={**VALIDATED, "learning_rate": 0.01, **training},
+        **(sections or {}),
     )
     seen = []
     train_in_folder(chosen, begin_folder(path, chosen), on_step=seen.append)
     return chosen, seen
 
 
-def test_the_held_out_error_of_a_level_is_that_of_its_formula(tmp_path):
-    chosen, seen = _folder(tmp_path / "run")
+LEARNED = {"process": {"name": "learned"}, "objective": {"name": "bound", "kind": "velocity"}}
+
+
+@pytest.mark.parametrize("sections", [{}, LEARNED], ids=["edm", "learned"])
+def test_the_held_out_error_of_a_level_is_that_of_its_formula(tmp_path, sections):
+    chosen, seen = _folder(tmp_path / "run", sections)
     assert [s.step for s in seen if s.validation is not None] == [4, 8, 12]
     last = seen[-1].validation
     source, data = open_source(tmp_path / "run"), chosen.build("data").load()
