@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -17,6 +15,7 @@ from scoresde.cli.console import (
     settings_option,
     threads_option,
 )
+from scoresde.cli.pace import Pace
 
 
 @click.command("train")
@@ -30,18 +29,7 @@ from scoresde.cli.console import (
 @device_option
 @threads_option
 @common
-def command(
-    configuration,
-    out,
-    resume,
-    force,
-    dry_run,
-    tensorboard,
-    settings,
-    device,
-    threads,
-    console: Console,
-):
+def command(configuration, out, resume, force, dry_run, settings, console: Console, **options):
     """Train the network that CONFIGURATION (a .toml file) describes.
 
     Leaves a run folder: config.toml, checkpoint.safetensors, the checkpoint before it, log.jsonl.
@@ -62,12 +50,27 @@ def command(
         console.show(config.to_toml(resolved.resolved()))
         console.result(resolved.resolved())
         return
-    check_device(device)
-    from scoresde.checkpointed import CHECKPOINT
-    from scoresde.io import checkpoint
-    from scoresde.runs import begin_folder, prepare, resume_folder, threads_of, train_in_folder
+    check_device(options["device"])
+    from scoresde.runs import begin_folder, prepare, resume_folder
 
     folder = out or Path("runs") / configuration.stem
+    _use_threads(folder, options["threads"], resume, console)
+    data = resolved.build("data").load()
+    # what cannot be built is refused before there is a folder
+    prepare(resolved, data, options["device"])
+    if resume:
+        resume_folder(folder, resolved, console.warn)
+    else:
+        begin_folder(folder, resolved, overwrite=force)
+    pace = Pace(resolved.build("training").batch)
+    source, last = _train(resolved, folder, data, resume, pace, console, options)
+    _tell(resolved, folder, source, last, pace, console)
+
+
+def _use_threads(folder: Path, threads: int | None, resume: bool, console: Console) -> None:
+    """As many CPU threads as asked for, or as the run had; another number is warned of."""
+    from scoresde.runs import threads_of
+
     kept = threads_of(folder) if resume else None
     used = set_threads(threads or kept, console)
     if kept not in (None, used):
@@ -75,15 +78,15 @@ def command(
             f"the run in {folder} was trained on {kept} CPU threads until here: on {used} sums "
             f"are rounded in another order, and it ends in other bits than on {kept} throughout"
         )
-    data = resolved.build("data").load()
-    prepare(resolved, data, device)  # what cannot be built is refused before there is a folder
-    if resume:
-        resume_folder(folder, resolved, console.warn)
-    else:
-        begin_folder(folder, resolved, overwrite=force)
-    last = None
-    pace = Pace(resolved.build("training").batch)
 
+
+def _train(resolved, folder: Path, data, resume: bool, pace: Pace, console: Console, options):
+    """(the trained source, the last step or None), with a progress bar."""
+    from scoresde.checkpointed import CHECKPOINT
+    from scoresde.io import checkpoint
+    from scoresde.runs import train_in_folder
+
+    last = None
     with console.progress("training", 1.0) as bar:
 
         def on_step(step) -> None:
@@ -101,9 +104,9 @@ def command(
                 resolved,
                 folder,
                 data=data,
-                device=device,
+                device=options["device"],
                 resume=resume,
-                board=tensorboard,
+                board=options["tensorboard"],
                 on_step=on_step,
             )
         except KeyboardInterrupt as error:
@@ -113,6 +116,16 @@ def command(
                     f"step {step} is safe in {folder}; the same call with --resume goes on"
                 )
             raise
+    return source, last
+
+
+def _tell(resolved, folder: Path, source, last, pace: Pace, console: Console) -> None:
+    """What came of it, in words and as JSON."""
+    from dataclasses import asdict
+
+    from scoresde.checkpointed import CHECKPOINT
+    from scoresde.io import checkpoint
+
     if last is None:
         patience = resolved.build("training").patience
         waited = checkpoint.metadata(folder / CHECKPOINT)["waited"]
@@ -123,36 +136,13 @@ def command(
         )
         console.say(f"nothing to do: the run in {folder} has ended; {why}")
     else:
-        rate = pace.overall(last)
-        told = "" if math.isnan(rate) else f", {rate:.4g} rows/s"
-        console.say(f"{source.description}: loss {last.loss:.4g} after {last.seconds:.1f} s{told}")
+        console.say(
+            f"{source.description}: loss {last.loss:.4g} after {last.seconds:.1f} s"
+            f"{pace.overall(last)}"
+        )
     console.say(f"model in {folder}; sample it with: scoresde sample {folder}")
     summary = asdict(last) if last is not None else {}
     digest = checkpoint.digest(folder / CHECKPOINT)
     console.result(
         {"folder": str(folder), "identity": source.identity, "digest": digest, **summary}
     )
-
-
-@dataclass
-class Pace:
-    """Rows trained on in a second, over about the last two seconds and over all."""
-
-    batch: int
-    window: float = 2.0
-    first: tuple[int, float] | None = None
-    mark: tuple[int, float] | None = None
-    rate: float = math.nan
-
-    def told(self, step) -> str:
-        now = (step.step, step.seconds)
-        self.first = self.first or now
-        self.mark = self.mark or now
-        steps, seconds = now[0] - self.mark[0], now[1] - self.mark[1]
-        if steps and (seconds >= self.window or math.isnan(self.rate)) and seconds > 0.0:
-            self.rate, self.mark = self.batch * steps / seconds, now
-        return "" if math.isnan(self.rate) else f"{self.rate:.4g} rows/s"
-
-    def overall(self, step) -> float:
-        steps, seconds = step.step - self.first[0], step.seconds - self.first[1]
-        return self.batch * steps / seconds if seconds > 0.0 else math.nan

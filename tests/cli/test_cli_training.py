@@ -2,12 +2,14 @@
 
 import json
 import signal
+from types import SimpleNamespace
 
 import cli_tools
 import numpy as np
 import pytest
 import torch
 
+from scoresde.cli.pace import Pace
 from scoresde.io import checkpoint, dump
 
 RUN = """
@@ -173,3 +175,13 @@ def test_vectors_are_refused_by_a_model_that_takes_none(here, capsys):
     assert (code, "takes no vectors" in error) == (2, True)
     code, _, error = call(capsys, "sample", "run", "--guide-weights", "raw", "--force")
     assert (code, "--guide" in error) == (2, True)
+
+
+def test_the_pace_is_rows_a_second_of_late_and_over_all():
+    pace = Pace(batch=10)
+    made = [
+        SimpleNamespace(step=k, seconds=t) for k, t in ((1, 1.0), (2, 1.5), (6, 3.5), (7, 9.5))
+    ]
+    assert [pace.told(step) for step in made] == ["", "20 rows/s", "20 rows/s", "1.667 rows/s"]
+    assert pace.overall(made[-1]) == ", 7.059 rows/s"
+    assert Pace(batch=10, first=(3, 2.0)).overall(SimpleNamespace(step=3, seconds=2.0)) == ""
