@@ -53,7 +53,8 @@ def open_source(
     `weights` names the average of a network's weights to take ("half-life-700", "length-0.05",
     "raw" for none of them); by default the first that the training kept.
 
-    Raises `UsageError` for a path that is none of these, `CheckpointError` for a damaged one.
+    Raises `UsageError` for a path that is none of these and for the average of a model that keeps
+    none, `CheckpointError` for a damaged one.
     """
     path = Path(path)
     if path.is_dir():
@@ -64,6 +65,11 @@ def open_source(
         raise UsageError(f"no model at {path}; give a run folder, a checkpoint or a .toml file")
     if path.suffix == ".toml":
         settings = config.load(path)
+        if weights:
+            raise UsageError(
+                f"the weights {weights!r} are an average that a training kept, and {path} names "
+                "no training; leave them out, or give a run folder or a checkpoint"
+            )
         if "model" in settings:
             return foreign_source(settings, device)
         if device != "cpu":

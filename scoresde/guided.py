@@ -42,6 +42,11 @@ def _second(source: Source, guide: Source | None, needed: str, name: str):
     """What a guidance is made of beside the model: a classifier or a score model."""
     given = source if guide is None and needed == "classifier" else guide
     if given is not None and (given.model.kind == "class") == (needed == "classifier"):
+        if given.identity == source.identity and needed != "classifier":
+            raise UsageError(
+                f"{name} away from the model itself changes nothing: give a smaller or less "
+                "trained one by --guide, or another average of its weights by --guide-weights"
+            )
         return given.model
     if needed == "classifier":
         if isinstance(given.model, ExactScore) and given.model.classes:

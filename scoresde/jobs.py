@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoresde.errors import OptionError, ScoresdeError
+from scoresde.errors import DumpError, OptionError, ScoresdeError
 from scoresde.io import dump
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # the first bytes of every HDF5 file
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -53,10 +55,16 @@ def into_dump(
     """Compute a job's rows into a dump and read it back.
 
     `resume` computes only blocks that are missing, `overwrite` starts anew; otherwise a file that
-    exists is a `DumpError`. `progress` is told the rows done after each block. A dump into which
-    nothing came before an error is removed.
+    exists is a `DumpError`, and so is one to be replaced that is no dump. `progress` is told the
+    rows done after each block. A dump is replaced only when the first block is there to be
+    written; one into which nothing came before an error is removed.
     """
     attributes, layout = job.attributes(), job.layout()
+    first: dict[str, np.ndarray] | None = None
+    if overwrite and Path(path).exists():
+        _check_replaceable(path)
+        end = min(job.n, job.batch - job.first_id % job.batch)
+        first = job.rows(torch.arange(job.first_id, job.first_id + end))
     if resume and Path(path).exists():
         writer = dump.resume(path, attributes, **layout)
     else:
@@ -65,7 +73,8 @@ def into_dump(
         try:
             for begin, end in writer.missing(job.batch):
                 ids = torch.arange(job.first_id + begin, job.first_id + end)
-                writer.write(begin, **job.rows(ids))
+                rows, first = job.rows(ids) if first is None else first, None
+                writer.write(begin, **rows)
                 if progress is not None:
                     progress(int(writer.done.sum()))
         except ScoresdeError:
@@ -73,6 +82,17 @@ def into_dump(
                 Path(path).unlink()  # nothing is in it, and it would bar the corrected call
             raise
     return dump.read(path)
+
+
+def _check_replaceable(path: str | Path) -> None:
+    """A slip in a path must not cost a checkpoint or a configuration; a folder is told later."""
+    if Path(path).is_file():
+        with open(path, "rb") as stream:
+            head = stream.read(len(_HDF5))
+        if head not in (b"", _HDF5):
+            raise DumpError(
+                f"{path} is no dump and is not replaced; write to another file, or remove it first"
+            )
 
 
 def to_numpy(columns: dict[str, Tensor]) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import click
 
 from scoresde.cli.console import Console, device_option, settings_option, threads_option
 from scoresde.cli.sample_command import method_of, numbers_of
-from scoresde.errors import DumpError, OptionError
+from scoresde.errors import DumpError, OptionError, UsageError
 
 FLOWS = "dopri5 (default), another method of probability-flow, or ddim"
 _RECORDED = ("sampler", "grid", "guidance", "threshold")
@@ -104,12 +104,14 @@ def flow_method(source, options: dict, guide):
     return method_of(source, {**options, "sampler": method, "settings": settings}, guide)
 
 
-def call_of(method, options: dict):
-    """The `Call` of a command line."""
+def call_of(method, options: dict, given: tuple[float, ...] | None = None):
+    """The `Call` of a command line; `given` is the vector where neither one nor a label is."""
     from scoresde.transport import Call
 
     names = ("first_id", "n", "batch", "dtype", "device", "trajectory", "label")
     vector = None if options["given"] is None else numbers_of(options["given"])
+    if vector is None and options["label"] is None:
+        vector = given
     return Call(method=method, vector=vector, **{k: options[k] for k in names if k in options})
 
 
@@ -137,12 +139,25 @@ def as_recorded(source, path: Path, process: str | None):
     return source, attributes
 
 
+def vector_of(source, origin, recorded: dict) -> tuple[float, ...] | None:
+    """The vector that latents were encoded with, if the model takes vectors.
+
+    Labels have a column of their own in the dump, a vector is recorded as text.
+    """
+    from scoresde.transport.job import NO_LABEL
+
+    text = str(recorded.get("given", NO_LABEL))
+    told = source.model.features and origin.label_of is None and text != NO_LABEL
+    return numbers_of(text) if told else None
+
+
 def run(job, options: dict, console: Console, what: str):
     """Compute the job into its dump under a bar, and read it back."""
     from scoresde.cli.console import set_threads
     from scoresde.transport import into_dump
 
     out = options["out"]
+    _check_places(out, options["report"], job.origin.path)
     set_threads(options["threads"], console)
     with console.progress(what, job.n) as bar:
         try:
@@ -156,6 +171,16 @@ def run(job, options: dict, console: Console, what: str):
         except KeyboardInterrupt as error:
             error.add_note(f"rows done are safe in {out}; the same call with --resume goes on")
             raise
+
+
+def _check_places(out: Path, report: Path | None, read: Path | None) -> None:
+    """Refuses, before anything is computed, to write over what is read."""
+    if read is not None and out.exists() and out.samefile(read):
+        raise UsageError(f"--out {out} is the dump that is read; write to another file")
+    if report is not None and report.suffix.lower() != ".png":
+        raise UsageError(f"--report {report}: the picture is a PNG; give it a name in .png")
+    if report is not None and not report.parent.is_dir():
+        raise UsageError(f"--report {report}: there is no folder {report.parent}; create it")
 
 
 def tell(job, made, options: dict, console: Console, line: str, facts: dict) -> None:

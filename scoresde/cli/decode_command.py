@@ -23,8 +23,8 @@ _REPORTED = 2000
 def command(model, latents, console: Console, **options):
     """Decode the dump LATENTS by MODEL into samples.
 
-    Solver, grid, process and labels are those of the encoding unless others are given; with
-    another --label or another MODEL the latents become that label's, or that model's, samples.
+    Solver, grid, process, labels and vector are those of the encoding unless others are given;
+    with another --label or MODEL the latents become that label's, or that model's, samples.
     """
     from scoresde.cli.sample_command import method_of, under
     from scoresde.transport import Decoding, from_dump
@@ -35,7 +35,8 @@ def command(model, latents, console: Console, **options):
     method = method_of(source, options, guide)
     source = under(source, options["process"], options["settings"])
     origin = from_dump(latents, space=LATENT)
-    job = Decoding(source, carry.call_of(method, options), origin, recorded, guide)
+    given = carry.vector_of(source, origin, recorded)
+    job = Decoding(source, carry.call_of(method, options, given), origin, recorded, guide)
     if recorded.get("model") != source.identity:
         console.warn(f"{latents} was encoded by another model; decoding is a bridge between them")
     made = carry.run(job, options, console, "decoding")

@@ -37,15 +37,17 @@ def command(model, pairs, points, along, latents, console: Console, **options):
     from scoresde.transport.origin import LATENT
 
     source, guide = carry.opened(model, options)
-    ways, recorded = Ways(pairs=pairs, points=points, along=along), None
+    ways, recorded, given = Ways(pairs=pairs, points=points, along=along), None, None
     if latents is None:
         origin = from_noise(options["seed"], source.model.event_shape)
     else:
         source, recorded = carry.as_recorded(source, latents, options["process"])
         origin = from_dump(latents, space=LATENT)
+        given = carry.vector_of(source, origin, recorded)
     method = method_of(source, options, guide)
     source = under(source, options["process"], options["settings"])
-    job = Interpolation(source, carry.call_of(method, options), ways, origin, recorded, guide)
+    call = carry.call_of(method, options, given)
+    job = Interpolation(source, call, ways, origin, recorded, guide)
     made = carry.run(job, options, console, "interpolating")
     if options["report"] is not None:
         _draw(options["report"], job, made, source)

@@ -27,9 +27,9 @@ def command(model, console: Console, **options):
         raise click.UsageError("--resume and --force exclude each other")
     from scoresde.transport import Perturbation, origin_of
 
-    settings, process, table, scaling, text = _opened(model, options)
+    settings, process, table, scaling, shape, text = _opened(model, options)
     grid = _grid(options)
-    origin = origin_of(settings, options["data"], seed=options["seed"])
+    origin = origin_of(settings, options["data"], seed=options["seed"], event_shape=shape)
     names = ("seed", "first_id", "n", "batch", "dtype")
     job = Perturbation(
         origin=origin,
@@ -52,7 +52,10 @@ def command(model, console: Console, **options):
 
 
 def _opened(model: Path, options: dict):
-    """(settings, process, its table, scaling or None for the data's own, description)."""
+    """(settings, process, its table, scaling, event shape, description).
+
+    A configuration of data has no scaling or shape but those of the data: None.
+    """
     from scoresde import config
     from scoresde.checkpointed import open_source
     from scoresde.cli.sample_command import under
@@ -68,10 +71,10 @@ def _opened(model: Path, options: dict):
             table = {"name": table} if isinstance(table, str) else table
             made = config.from_tables(config.override({"process": table}, chosen))
             text = f"data of {model.name}"
-            return settings, made.build("process"), made.resolved()["process"], None, text
+            return settings, made.build("process"), made.resolved()["process"], None, None, text
     source = under(open_source(model), options["process"], options["settings"])
-    own = source.scaling
-    return source.config, source.process, source.process_table, own, source.description
+    facts = source.scaling, tuple(source.model.event_shape), source.description
+    return source.config, source.process, source.process_table, *facts
 
 
 def _grid(options: dict):

@@ -201,6 +201,8 @@ def _guidance(own: dict, options: dict, guide, set_by_name: bool) -> dict | None
 def _threshold(own: dict, options: dict, set_by_name: bool) -> dict | None:
     """The [threshold] table: the model's own, or the one asked for."""
     name = options.get("threshold")
+    if name == "off" and set_by_name:
+        raise click.UsageError("--threshold off and --set threshold exclude each other")
     if name == "off" or (name is None and "threshold" not in own and not set_by_name):
         return None
     return _chosen(own, "threshold", name or "static", asked=name is not None)
@@ -213,14 +215,25 @@ def _chosen(own: dict, section: str, name: str, *, asked: bool = True) -> dict:
 
 
 def under(source, process: str | None, settings: tuple[str, ...]):
-    """The source with another process to sample under, if one is asked for."""
+    """The source with another process to sample under, if one is asked for.
+
+    A schedule that was learned stands as it is: its name keeps it, its options are of training.
+    """
     from dataclasses import replace
 
     from scoresde import config
+    from scoresde.processes import LearnedVP
 
     chosen = [s for s in settings if s.strip().startswith("process")]
-    if process is None and not chosen:
+    trained = isinstance(source.process, LearnedVP) and "objective" in source.config
+    own = (None, source.process_table["name"]) if trained else (None,)
+    if process in own and not chosen:
         return source
+    if process in own and trained:
+        raise click.UsageError(
+            f"--set {chosen[0]}: the model's schedule was learned, and its options are those of "
+            "its training; leave them out, or take another --process"
+        )
     table = {"process": {"name": process} if process else dict(source.process_table)}
     asked = config.from_tables(config.override(table, chosen))
     return replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Protocol
 
 import torch
@@ -12,8 +13,10 @@ from scoresde.errors import OptionError
 from scoresde.guidance.guided import Guided, check_shape, check_weight, cost
 from scoresde.guidance.interval import Interval
 from scoresde.processes import NoiseLevel
-from scoresde.score import ScoreModel
+from scoresde.score import ExactClassifier, ScoreModel
 from scoresde.score.parametrization import row
+
+_NOISIEST = math.exp(12.0)  # sigma/alpha at log_snr = -24, where a network's input stops
 
 
 class Classifier(Protocol):
@@ -36,7 +39,9 @@ class ClassifierGuidance(Guided):
 
     A change g of the score is one of x0 by (sigma^2/alpha) g, of eps by -sigma g, of a kind by
     (p sigma^2/alpha - q sigma) g. At alpha = 0 only eps and score can be guided: the gradient is
-    0 there, and its share in x0 a limit that it does not tell. Raises `OptionError` for the other
+    0 there, and its share in x0 a limit that it does not tell. A network's gradient is not
+    proportional to alpha to rounding, so for all but the exact classifier that holds below
+    log_snr = -24 too, where a network is told no more noise. Raises `OptionError` for the other
     kinds there, and for a classifier or labels that do not fit.
     """
 
@@ -108,10 +113,13 @@ class ClassifierGuidance(Guided):
         p, q = row(kind, level, self.sigma_data)
         if kind == "eps":
             return -self.weight * level.sigma
-        if not isinstance(level.alpha, Tensor) and level.alpha == 0.0:
+        exact = isinstance(self.classifier, ExactClassifier)
+        least = 0.0 if exact else level.sigma / _NOISIEST
+        if not isinstance(level.alpha, Tensor) and level.alpha <= least:
             raise OptionError(
-                f"a classifier's gradient does not determine {kind} at alpha = 0; start the grid "
-                "at a smaller noise level (log_snr_min), or give guidance an interval that ends"
+                f"a classifier's gradient does not determine {kind} at alpha = {level.alpha:.3g}; "
+                "start the grid at a smaller noise level (log_snr_min above -24), or give "
+                "guidance an interval that ends"
             )
         return self.weight * (p * (level.sigma / level.alpha) - q) * level.sigma
 

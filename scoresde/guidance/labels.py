@@ -72,7 +72,8 @@ class Vector:
                 else "the model takes no vectors: leave them out, or train a net with `features`"
             )
         values = scaling.apply(np.asarray(raw, dtype=np.float64))
-        return cls(tuple(values.tolist()), ",".join(f"{v:.9g}" for v in raw))
+        text = ",".join(repr(float(v)).removesuffix(".0") for v in raw)  # gives the floats back
+        return cls(tuple(values.tolist()), text)
 
     def at(self, ids: Tensor) -> Tensor:
         """The vector once for each id, float32 (len(ids), features)."""

@@ -21,7 +21,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from scoresde.errors import CapabilityError, OptionError
+from scoresde.errors import CapabilityError, OptionError, PluginError, ScoresdeError
 from scoresde.processes import NoiseLevel
 from scoresde.score.model import ScoreModel
 from scoresde.score.parametrization import INVARIANT_KINDS, check_kind, convert
@@ -134,12 +134,19 @@ class Foreign(ScoreModel):
             arguments += (self._labels(z),)
         try:
             out = self.function(*arguments)
-        except RuntimeError as error:
-            if self.dtype is not None or z.dtype == torch.float32:
-                raise
-            raise OptionError(
-                f"the function fails for states of {z.dtype}: {error}; if it computes in float32, "
-                "state dtype=torch.float32 and they are cast"
+        except (ScoresdeError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            narrow = self.dtype is not None or z.dtype == torch.float32
+            if isinstance(error, RuntimeError) and not narrow:
+                raise OptionError(
+                    f"the function fails for states of {z.dtype}: {text}; if it computes in "
+                    "float32, state dtype=torch.float32 and they are cast"
+                ) from error
+            shapes = ", ".join(str(tuple(argument.shape)) for argument in arguments)
+            raise PluginError(
+                f"the function fails for arguments of shapes {shapes}: {text}"
             ) from error
         if not isinstance(out, Tensor):
             raise OptionError(

@@ -203,10 +203,8 @@ def _found(factory: str):
             module = importlib.import_module(place)
     except ScoresdeError:
         raise
-    except Exception as error:
-        raise PluginError(
-            f"factory {factory!r} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"factory {factory!r} cannot be imported: {_told(error)}") from error
     if not callable(getattr(module, name, None)):
         raise UsageError(f"factory {factory!r}: {place} has no function {name!r}")
     return getattr(module, name)
@@ -217,10 +215,13 @@ def _called(factory: str, function, options: dict):
         return function(**options)
     except ScoresdeError:
         raise
-    except Exception as error:
-        raise PluginError(
-            f"factory {factory!r} with {options} fails: {type(error).__name__}: {error}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"factory {factory!r} with {options} fails: {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    """The error's kind and message in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _modules(model: ScoreModel, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:

@@ -90,8 +90,8 @@ class Ways:
         if not self.pairs:
             raise UsageError("a way has two ends; name the ids of at least one --pair A B")
         for pair in self.pairs:
-            if len(pair) != 2 or min(pair) < 0:
-                raise OptionError(f"a pair is two ids of at least 0, got {pair}")
+            if len(pair) != 2 or not 0 <= min(pair) <= max(pair) < 2**63:
+                raise OptionError(f"a pair is two ids from 0 to 2^63 - 1, got {pair}")
 
 
 class Interpolation(Carried):

@@ -32,6 +32,7 @@ class Origin:
     `identity` is equal for equal data alone; `start` pairs dumps that begin from the same data.
     `count` is None where the data have no end. `label_of(ids)` are classes, int64, or None where
     the data have none. `scaling` is a data set's own; a trained model keeps that of its training.
+    `path` is the dump that is read, if one is.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Origin:
     count: int | None = None
     label_of: Callable[[Tensor], Tensor] | None = None
     scaling: Scaling = UNSCALED
+    path: Path | None = None
 
     def chosen(self, first_id: int | None, n: int | None) -> tuple[int, int]:
         """(first id, number of rows), by default the first 64; `UsageError` where they are not."""
@@ -92,6 +94,7 @@ def from_dump(path: str | Path, *, space: str = DATA) -> Origin:
         first_id=first,
         count=len(samples),
         label_of=None if labels is None else lambda ids: labels[ids - first],
+        path=Path(path),
     )
 
 

@@ -118,7 +118,7 @@ def draw_paths(
         figure, panels = _figure(6, title)
         chosen = np.linspace(0, len(levels) - 1, 5).round().astype(int)
         for axes, k in zip(panels, chosen, strict=False):
-            _clouds(axes, states / exact[:, None], int(k))
+            _clouds(axes, states / np.maximum(exact, 1e-300)[:, None], int(k))
             _head(axes, f"t = {levels[k].t:.3g}, σ/α = {levels[k].noise_ratio:.3g}")
     axes, places = panels[-1], np.arange(len(levels))
     # of the deviation's square, the data being given: 4 alpha^2 v sigma^2 + 2 sigma^4 over n d

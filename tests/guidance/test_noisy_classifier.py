@@ -14,7 +14,7 @@ from scoresde.guidance import ClassifierGuidance
 from scoresde.kernels import Noise
 from scoresde.nets import CLASSIFIERS
 from scoresde.objectives import OBJECTIVES, Classification, Draws
-from scoresde.processes import PROCESSES, VPLinear
+from scoresde.processes import PROCESSES, NoiseLevel, VPLinear
 from scoresde.score import ExactClassifier, ExactScore, NetworkClassifier
 
 TWO = GaussianMixture(
@@ -172,3 +172,20 @@ def test_rows_and_labels_of_a_classifier_go_together() -> None:
     free = classifier.given(None).log_prob(z, VPLinear().at(0.5))
     assert torch.equal(classifier.log_prob(z, VPLinear().at(0.5)), free)
     assert OBJECTIVES["classification"]().kind == classifier.kind == "class"
+
+
+def test_a_network_guides_no_x0_where_the_data_are_below_its_input() -> None:
+    """x0 changes by (sigma^2/alpha) g: at alpha = 6e-17, cos(pi/2), it would be g's rounding."""
+    torch.manual_seed(0)
+    model = ExactScore(Gaussian(mean=[0.0, 0.0], covariance=[[1.0, 0.0], [0.0, 1.0]]))
+    guided = ClassifierGuidance(model, NetworkClassifier(Small(), (2,))).given(torch.tensor([0]))
+    z = torch.ones(1, 2)
+    process = PROCESSES["rectified-flow"]()
+    for level in (process.at_log_snr(-24.5), NoiseLevel.at_phi(math.pi / 2.0)):
+        assert level.alpha > 0.0
+        assert guided.predict(z, level, "eps").abs().max() < 10.0
+        for kind in ("x0", "v"):
+            with pytest.raises(OptionError, match=r"start the grid .*log_snr_min"):
+                guided.predict(z, level, kind)
+    level = process.at_log_snr(-23.5)
+    assert guided.predict(z, level, "v").isfinite().all()
