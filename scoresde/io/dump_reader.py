@@ -154,7 +154,7 @@ def _opened(path: str | os.PathLike) -> Iterator[h5py.File]:
         raise DumpError(
             f"{path} is not a readable dump: truncated, damaged or no HDF5 file at all "
             f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
-            "copy it again, or make it anew with --force"
+            "copy it again, or remove it and make it anew"
         ) from error
 
 

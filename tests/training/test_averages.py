@@ -70,13 +70,13 @@ def test_an_average_that_was_kept_is_given_back_and_others_sum_to_one():
 
 
 def test_an_average_made_afterwards_is_that_of_training_with_it(tmp_path):
-    training = {"steps": 200, "learning_rate": 0.01, "half_lives": []}
-    kept = tiny_run.settings(training={**training, "lengths": [0.06, 0.12], "snapshot_steps": 20})
+    training = {"steps": 120, "learning_rate": 0.01, "half_lives": []}
+    kept = tiny_run.settings(training={**training, "lengths": [0.06, 0.12], "snapshot_steps": 12})
     direct = tiny_run.settings(training={**training, "lengths": [0.09]})
     for name, chosen in (("kept", kept), ("direct", direct)):
         train_in_folder(chosen, begin_folder(tmp_path / name, chosen))
     made = reconstruct(tmp_path / "kept", 0.09)
-    assert made.step == 200
+    assert made.step == 120
 
     def weights(path, which=""):
         net = open_source(path, weights=which).model.net
