@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -41,8 +40,10 @@ class Console:
 
     def result(self, data: dict) -> None:
         """The result as JSON, with --json alone; numbers that JSON lacks go as text."""
+        from scoresde.io.finite import finite
+
         if self.as_json:
-            click.echo(json.dumps(_finite(data), default=str, allow_nan=False))
+            click.echo(json.dumps(finite(data), default=str, allow_nan=False))
 
     @contextlib.contextmanager
     def progress(self, what: str, total: float) -> Iterator[Callable[[float, str], None]]:
@@ -62,15 +63,6 @@ class Console:
         with Progress(*columns, console=_rich(sys.stderr), transient=True) as bar:
             task = bar.add_task(what, total=total, note="")
             yield lambda done, note="": bar.update(task, completed=done, note=note)
-
-
-def _finite(value):
-    """The same plain data with NaN and infinities as the text 'nan', 'inf', '-inf'."""
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _rich(file):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from scoresde.errors import CheckpointError, UsageError
 from scoresde.io.failure import explain
+from scoresde.io.finite import finite
 from scoresde.runs.folder import place_text
 from scoresde.training import Step
 
@@ -37,7 +37,7 @@ def jsonl(path: Path, *, after: int = 0, seconds: float = 1.0) -> Iterator[Telle
         last = step.seconds
         row = {k: v for k, v in asdict(step).items() if v is not None and v is not False}
         with _writing(path):
-            file.write(json.dumps(_finite(row), allow_nan=False) + "\n")
+            file.write(json.dumps(finite(row), allow_nan=False) + "\n")
             file.flush()
 
     try:
@@ -53,15 +53,6 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CheckpointError(f"cannot write the log {path}: {explain(error, path)}") from None
-
-
-def _finite(value):
-    """The same plain data with NaN and infinities as text."""
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cut(path: Path, after: int) -> None:
