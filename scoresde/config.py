@@ -191,7 +191,8 @@ def _read(family: Family | type, table: dict | str, where: str) -> tuple[type, d
         name = table.pop("name")
         if not isinstance(name, str):
             raise OptionError(f"{where}: a name is text, got {name!r}")
-        member = family[name]
+        member, preset = family.find(name)
+        table = {**preset, **table}
     parameters = options_of(member)
     hints = _hints(member)
     for key in table:

@@ -20,6 +20,8 @@ class Family:
 
     noun: str  # "sampler"; its plural names the entry-point group: scoresde.samplers
     members: dict[str, type] = field(default_factory=dict)
+    aliases: dict[str, tuple[str, dict]] = field(default_factory=dict)
+    """Other names of members: alias -> (name, the options that make the member what it names)."""
 
     @property
     def plural(self) -> str:
@@ -39,16 +41,24 @@ class Family:
         return [*self.members, *sorted(self._plugins().keys() - self.members.keys())]
 
     def __contains__(self, name: str) -> bool:
-        return name in self.members or name in self._plugins()
+        return name in self.members or name in self.aliases or name in self._plugins()
 
     def __getitem__(self, name: str) -> type:
         """The member of that name; raises `UnknownNameError` with the nearest names."""
+        return self.find(name)[0]
+
+    def find(self, name: str) -> tuple[type, dict]:
+        """The member of a name, and the options that the name stands for if it is an alias."""
         if name in self.members:
-            return self.members[name]
+            return self.members[name], {}
         plugins = self._plugins()
         if name in plugins:
-            return _load(self.noun, plugins[name])
-        raise UnknownNameError(unknown(self.noun, name, [*self.members, *sorted(plugins)]))
+            return _load(self.noun, plugins[name]), {}
+        if name in self.aliases:
+            own, options = self.aliases[name]
+            return self.members[own], dict(options)
+        known = [*self.members, *sorted(plugins)]
+        raise UnknownNameError(unknown(self.noun, name, known, [*known, *self.aliases]))
 
     def name_of(self, member: object) -> str:
         """The name under which a member (a class or an instance of it) is listed."""
@@ -74,8 +84,11 @@ def _load(noun: str, point: EntryPoint) -> type:
         ) from error
 
 
-def unknown(noun: str, name: str, known: list[str]) -> str:
-    """'unknown sampler 'dpmp-2m'; known: …. Did you mean 'dpmpp-2m'?'"""
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+def unknown(noun: str, name: str, known: list[str], near: list[str] | None = None) -> str:
+    """'unknown sampler 'dpmp-2m'; known: …. Did you mean 'dpmpp-2m'?'
+
+    `near` are the names to guess among, where they are more than those listed.
+    """
+    close = difflib.get_close_matches(str(name), near or known, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"unknown {noun} {name!r}; known: {', '.join(known)}.{hint}"

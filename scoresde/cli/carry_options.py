@@ -89,7 +89,7 @@ def opened(model: Path, options: dict):
 def flow_method(source, options: dict, guide):
     """The [sampler] of --method and the [grid]: the model's own where they are of that name."""
     from scoresde.families import unknown
-    from scoresde.samplers.probability_flow import ADAPTIVE, FIXED
+    from scoresde.samplers.adaptive.probability_flow import ADAPTIVE, FIXED
 
     method, known = options["method"], [*ADAPTIVE, *FIXED, "ddim", "probability-flow"]
     if method is not None and method not in known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -15,7 +16,7 @@ from scoresde.kernels import Noise, Purpose
 from scoresde.processes import NoiseLevel
 from scoresde.result import Result
 from scoresde.samplers.execute import execute
-from scoresde.samplers.plan import STATE, Evaluate, Move, Plan, Program, Tape, Term
+from scoresde.samplers.plan import STATE, Move, Plan, Program, Tape, Term
 from scoresde.score import ScoreModel
 
 NoiseSource = Callable[[int, int, Tensor, tuple[int, ...]], Tensor]
@@ -26,8 +27,10 @@ class Sampler(ABC):
 
     Declared, and measured by `scoresde verify`; None where it has no meaning:
     `order` of the flow's error with an accurate start, `order_cold` with the sampler's own start,
-    `weak_order` of the moments, `stochastic`, `evaluations` a step. `strong_order`, of the paths,
-    is for samplers that draw Brownian increments.
+    `weak_order` of the moments, `strong_order` of the paths (for those that draw Brownian
+    increments), `stochastic`, `evaluations` a step. `order_grid` names the grid on which the
+    orders hold, and `variants` are options ("eta=1, order=2") under which a member declares
+    something else and is judged as well.
     """
 
     order: int | None = None
@@ -35,7 +38,9 @@ class Sampler(ABC):
     weak_order: int | None = None
     strong_order: float | None = None
     stochastic: bool = False
-    evaluations: int = 1
+    evaluations: int | None = 1
+    order_grid: str = "uniform-log-snr"
+    variants: tuple[str, ...] = ()
 
     @abstractmethod
     def run(
@@ -61,6 +66,7 @@ class GridSampler(Sampler):
         """One move from level t to level s: (the state at s, the memory for the next move).
 
         `memory` is None at the first move and whatever the member returned at the one before.
+        `tape.remaining` counts the intervals of the grid after this move's.
         """
 
     def moves(self, levels: Sequence[NoiseLevel]) -> list[Move]:
@@ -71,8 +77,9 @@ class GridSampler(Sampler):
         """Every move's program over a grid, coefficients in float64."""
         check_levels(levels)
         tape, x, memory, programs = Tape(), Term({STATE: 1.0}), None, []
-        for move in self.moves(levels):
-            tape.begin(move.step)
+        moves = self.moves(levels)
+        for move in moves:
+            tape.begin(move.step, moves[-1].step - move.step)
             x, memory = self.step(tape, x, move.source, move.target, memory)
             state = tape.settle(x)
             x = Term({state: 1.0})
@@ -80,7 +87,20 @@ class GridSampler(Sampler):
         return Plan(_with_lifetimes(programs), tape.registers)
 
     def run(self, model, levels, x, noise, ids, trajectory=False) -> Result:
-        return execute(self.plan(levels), model, x, noise, ids, trajectory)
+        return execute(planned(self, tuple(levels)), model, x, noise, ids, trajectory)
+
+
+def planned(sampler: GridSampler, levels: tuple[NoiseLevel, ...]) -> Plan:
+    """The sampler's plan over a grid, remembered for the grids last asked for."""
+    try:
+        return _remembered(sampler, levels)
+    except TypeError:  # a sampler or a level that has no hash
+        return sampler.plan(levels)
+
+
+@lru_cache(maxsize=32)
+def _remembered(sampler: GridSampler, levels: tuple[NoiseLevel, ...]) -> Plan:
+    return sampler.plan(levels)
 
 
 def check_levels(levels: Sequence[NoiseLevel]) -> None:
@@ -95,19 +115,12 @@ def check_levels(levels: Sequence[NoiseLevel]) -> None:
             )
 
 
-def _reads(instruction) -> tuple[int, ...]:
-    if isinstance(instruction, Evaluate):
-        return (instruction.state,)
-    return getattr(instruction, "sources", ())
-
-
 def _with_lifetimes(programs) -> tuple[Program, ...]:
     """Each program with the registers that nothing later reads, so that memory stays bounded."""
     last: dict[int, int] = {}
     for index, (_, instructions, state) in enumerate(programs):
         for instruction in instructions:
-            last[instruction.target] = index
-            last.update(dict.fromkeys(_reads(instruction), index))
+            last.update(dict.fromkeys((*instruction.writes, *instruction.reads), index))
         last[state] = index + 1
     dying: dict[int, list[int]] = {}
     for register, index in last.items():

@@ -8,8 +8,8 @@ from torch import Tensor
 from scoresde.errors import DataError, NonFiniteError
 from scoresde.kernels import lincomb
 from scoresde.result import Result
-from scoresde.samplers.plan import STATE, Combine, Draw, Evaluate, Move, Plan
-from scoresde.score import ScoreModel
+from scoresde.samplers.plan import STATE, Apply, Combine, Draw, Evaluate, Move, Plan
+from scoresde.score import ScoreModel, ask
 
 
 def execute(
@@ -32,23 +32,24 @@ def execute(
 def _loop(plan: Plan, model, x, noise, ids, states, look) -> Tensor:
     registers: list[Tensor | None] = [None] * plan.registers
     registers[STATE] = x
-    shape, dtype = tuple(x.shape[1:]), x.dtype
     last = {program.move.step: i for i, program in enumerate(plan.programs)}
     for i, program in enumerate(plan.programs):
         for op in program.instructions:
-            if type(op) is Combine:
+            kind = type(op)
+            if kind is Combine:
                 registers[op.target] = lincomb(
                     op.coefficients, [registers[source] for source in op.sources]
                 )
-            elif type(op) is Evaluate:
+            elif kind is Evaluate and op.variance is None:
                 registers[op.target] = model.predict(registers[op.state], op.level, op.kind)
-            elif type(op) is Draw:
-                z = noise(op.step, op.purpose, ids, shape)
-                if z.shape != x.shape:
-                    raise DataError(
-                        f"the noise source gives {tuple(z.shape)} for states {tuple(x.shape)}"
-                    )
-                registers[op.target] = z.to(dtype)
+            elif kind is Evaluate:
+                predict = ask(model, "predict_with_variance", "a learned variance")
+                pair = predict(registers[op.state], op.level, op.to, op.kind)
+                registers[op.target], registers[op.variance] = pair
+            elif kind is Apply:
+                registers[op.target] = op.function(*(registers[source] for source in op.sources))
+            else:
+                registers[op.target] = _normal(op, noise, ids, x)
         if states is not None and last[program.move.step] == i:
             states.append(registers[program.state])
         if look is not None:
@@ -56,6 +57,18 @@ def _loop(plan: Plan, model, x, noise, ids, states, look) -> Tensor:
         for register in program.forget:
             registers[register] = None
     return registers[plan.programs[-1].state] if plan.programs else x
+
+
+def _normal(op: Draw, noise, ids: Tensor, x: Tensor) -> Tensor:
+    """The standard normals of a draw, in the dtype of x."""
+    shape = tuple(x.shape[1:])
+    if op.interval is not None and hasattr(noise, "increment"):
+        z = noise.increment(*op.interval, ids, shape)
+    else:
+        z = noise(op.step, op.purpose, ids, shape)
+    if z.shape != x.shape:
+        raise DataError(f"the noise source gives {tuple(z.shape)} for states {tuple(x.shape)}")
+    return z.to(x.dtype)
 
 
 def _look(move: Move, x: Tensor, ids: Tensor) -> None:

@@ -14,7 +14,10 @@ plan on the moments of a Gaussian.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from torch import Tensor
 
 from scoresde.errors import OptionError
 from scoresde.kernels import Purpose
@@ -56,21 +59,46 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Evaluate:
-    """registers[target] = model.predict(registers[state], level, kind)."""
+    """registers[target] = model.predict(registers[state], level, kind).
+
+    With `variance`, a register, the model's own variance of the step from `level` down to `to`
+    comes from the same pass: its capability `predict_with_variance`.
+    """
 
     target: int
     state: int
     level: NoiseLevel
     kind: str
+    variance: int | None = None
+    to: NoiseLevel | None = None
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        return (self.state,)
+
+    @property
+    def writes(self) -> tuple[int, ...]:
+        return (self.target,) if self.variance is None else (self.target, self.variance)
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """registers[target] = noise(step, purpose)."""
+    """registers[target] = noise(step, purpose), a standard normal.
+
+    `interval`, two log SNRs, says between which levels this noise acts. A noise source that knows
+    Brownian paths gives the path's normalised increment there; any other ignores it.
+    """
 
     target: int
     step: int
     purpose: int
+    interval: tuple[float, float] | None = None
+
+    reads = ()
+
+    @property
+    def writes(self) -> tuple[int, ...]:
+        return (self.target,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +108,35 @@ class Combine:
     target: int
     coefficients: tuple[float, ...]
     sources: tuple[int, ...]
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        return self.sources
+
+    @property
+    def writes(self) -> tuple[int, ...]:
+        return (self.target,)
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """registers[target] = function(*registers[sources]), row by row: what is not linear.
+
+    The function gets tensors (batch, *event), or what an earlier one gave, and returns one of the
+    same shape, or of one number a row, (batch, 1, ..., 1). It asks nothing of the host.
+    """
+
+    target: int
+    function: Callable[..., Tensor]
+    sources: tuple[int, ...]
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        return self.sources
+
+    @property
+    def writes(self) -> tuple[int, ...]:
+        return (self.target,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +180,7 @@ class Tape:
     """Records the instructions of a move while a sampler's step is written out."""
 
     step: int = 0
+    remaining: int = 0  # intervals of the grid after this one
     registers: int = 1
     instructions: list = field(default_factory=list)
     _pending: dict[int, Draw] = field(default_factory=dict)
@@ -132,10 +190,10 @@ class Tape:
         self.registers += 1
         return self.registers - 1
 
-    def begin(self, step: int) -> None:
+    def begin(self, step: int, remaining: int = 0) -> None:
         if step != self.step:
             self._drawn.clear()
-        self.step, self.instructions = step, []
+        self.step, self.remaining, self.instructions = step, remaining, []
 
     def keep(self, term: Term) -> Term:
         """The term as one register: computed now, and not again each time it is used."""
@@ -171,8 +229,34 @@ class Tape:
         self.instructions.append(Evaluate(target, source, level, kind))
         return Term({target: 1.0})
 
-    def normal(self, purpose: int = Purpose.STEP) -> Term:
-        """A fresh standard normal state; drawn only if a combination gives it weight."""
+    def evaluate_with_variance(
+        self, state: Term, level: NoiseLevel, to: NoiseLevel, kind: str
+    ) -> tuple[Term, Term]:
+        """The prediction, and the model's variance of the step down to `to`, from one pass."""
+        source, target, variance = self.settle(state), self._new(), self._new()
+        self.instructions.append(Evaluate(target, source, level, kind, variance, to))
+        return Term({target: 1.0}), Term({variance: 1.0})
+
+    def apply(self, function: Callable[..., Tensor], *terms: Term) -> Term:
+        """A function of states, predictions and normals, row by row (see `Apply`)."""
+        sources, target = tuple(self.settle(term) for term in terms), self._new()
+        self.instructions.append(Apply(target, function, sources))
+        return Term({target: 1.0})
+
+    def normal(
+        self,
+        purpose: int = Purpose.STEP,
+        *,
+        between: tuple[NoiseLevel, NoiseLevel] | None = None,
+    ) -> Term:
+        """A fresh standard normal state; drawn only if a combination gives it weight.
+
+        `between` (t, s) makes it the normalised increment of the sample's Brownian path from t
+        down to s, (B(SNR_s) - B(SNR_t))/sqrt(SNR_s - SNR_t), where the noise source knows paths;
+        increments over disjoint intervals are independent, so any other source gives the same
+        law. Purposes count their draws apart, and draw k of step i has the key i + k 2^20.
+        """
+        interval = None if between is None else tuple(level.log_snr for level in between)
         count = self._drawn.get(purpose, 0)
         self._drawn[purpose] = count + 1
         register = self._new()
@@ -182,5 +266,5 @@ class Tape:
                 f"draw {count} of step {self.step}: a plan has at most {1 << _STEP_BITS} steps of "
                 f"{1 << 32 - _STEP_BITS} draws"
             )
-        self._pending[register] = Draw(register, key, int(purpose))
+        self._pending[register] = Draw(register, key, int(purpose), interval)
         return Term({register: 1.0})

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from scoresde.errors import OptionError, UnknownNameError
+from scoresde.errors import OptionError, PluginError, UnknownNameError
 from scoresde.families import unknown
 from scoresde.langevin import KERNELS, LangevinKernel
 from scoresde.samplers import SAMPLERS, ProbabilityFlow, Sampler
@@ -18,15 +18,6 @@ from scoresde.verify.gaussian_law import limit_checks, reference_checks, weak_or
 from scoresde.verify.order import order_checks
 from scoresde.verify.references import REFERENCES
 from scoresde.verify.verdict import Check, Verdict, raised
-
-VARIANTS = {
-    "ancestral": ("ancestral(variance=forward)",),
-    "ddim": ("ddim(eta=1)",),
-    "euler-maruyama": ("euler-maruyama(eta=0)",),
-    "heun": ("heun(churn=20)",),
-    "probability-flow": ("probability-flow(method=rk4)",),
-}
-"""Options under which a member declares something else, judged beside its defaults."""
 
 Progress = Callable[[int, int, str], None]
 Law = Callable[[str, Sampler], list[Check]]
@@ -47,7 +38,8 @@ def named(name: str) -> Sampler | LangevinKernel:
         raise UnknownNameError(unknown("sampler or kernel", family, known))
     try:
         if family in SAMPLERS:
-            return SAMPLERS[family](**options)
+            member, preset = SAMPLERS.find(family)
+            return member(**{**preset, **options})
         return kernel_named(family, **options)
     except TypeError as error:
         raise OptionError(f"{name}: {error}") from None
@@ -95,8 +87,16 @@ def default_names() -> list[str]:
     """Every listed sampler with its variants, plug-ins included, then the Langevin kernels."""
     names = []
     for name in SAMPLERS.names():
-        names += [name, *VARIANTS.get(name, ())]
+        names += [name, *variants_of(name)]
     return names + KERNELS.names()
+
+
+def variants_of(name: str) -> list[str]:
+    """A member under the options that it declares as `variants`: ["ddim(eta=1)"]."""
+    try:
+        return [f"{name}({options})" for options in SAMPLERS[name].variants]
+    except PluginError:
+        return []
 
 
 def verify(

@@ -29,8 +29,9 @@ class CountingScore(ScoreModel):
 
     def _count(self, x: Tensor, level: NoiseLevel) -> None:
         self.rows += len(x)
-        self.lowest = min(self.lowest, level.phi)
-        self.highest = max(self.highest, level.phi)
+        phi = torch.as_tensor(level.phi)
+        self.lowest = min(self.lowest, float(phi.min()))
+        self.highest = max(self.highest, float(phi.max()))
 
     def forward(self, x: Tensor, level: NoiseLevel) -> Tensor:
         self._count(x, level)

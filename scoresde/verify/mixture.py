@@ -33,6 +33,7 @@ class MixtureScore(ScoreModel):
 
     def __init__(self):
         self.means = torch.tensor(MEANS, dtype=torch.float64)
+        self.variances = torch.tensor(VARIANCES, dtype=torch.float64)
         self.log_weights = torch.tensor(WEIGHTS, dtype=torch.float64).log()
 
     def forward(self, x: Tensor, level: NoiseLevel) -> Tensor:
@@ -43,9 +44,8 @@ class MixtureScore(ScoreModel):
         a, s = level.alpha, level.sigma
         y, log_joint, spread = self._parts(x, level)
         r = log_joint.softmax(-1)
-        pairs = zip(VARIANCES, spread, strict=True)
-        gains = x.new_tensor([(p * a * v + q * s) / d for v, d in pairs])
-        return torch.addmm(((r * gains).unsqueeze(-1) * y).sum(1), r, self.means, alpha=p)
+        gains = (p * a * self.variances + q * s) / spread
+        return ((r * gains).unsqueeze(-1) * y).sum(1) + p * (r @ self.means)
 
     def log_density(self, x: Tensor, level: NoiseLevel) -> Tensor:
         """(batch,) in nats."""
@@ -55,9 +55,9 @@ class MixtureScore(ScoreModel):
         return self.log_density(x, level), self.predict(x, level, "score")
 
     def _parts(self, x: Tensor, level: NoiseLevel):
-        """y (batch, K, 2), log w_k + log N(z; ...) + log 2 pi (batch, K), D_k as floats."""
-        a, s = level.alpha, level.sigma
-        spread = [a * a * v + s * s for v in VARIANCES]
-        d = x.new_tensor(spread)
-        y = x.unsqueeze(1) - a * self.means
-        return y, self.log_weights - d.log() - y.square().sum(-1) / (2.0 * d), spread
+        """y (batch, K, 2), log w_k + log N(z; ...) + log 2 pi (batch, K), D_k (K,) or (batch, K)."""
+        a, s = level.alpha, level.sigma  # floats, or (batch, 1)
+        d = a * a * self.variances + s * s
+        centres = a.unsqueeze(-1) * self.means if isinstance(a, Tensor) else a * self.means
+        y = x.unsqueeze(1) - centres
+        return y, self.log_weights - d.log() - y.square().sum(-1) / (2.0 * d), d

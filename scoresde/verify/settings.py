@@ -19,7 +19,7 @@ from scoresde.processes import (
 )
 from scoresde.samplers import GRIDS, Sampler, start
 
-ORDER_GRID = "uniform-log-snr"  # where orders are measured unless a sampler names its own grid
+ORDER_GRID = Sampler.order_grid  # where orders are measured unless a sampler names its own grid
 LOG_SNR_MAX = 5.0  # sigma/alpha = 0.082: orders are of the flow to a positive sigma
 STARTS = 6
 
@@ -70,7 +70,7 @@ def starts(level: NoiseLevel, count: int = STARTS) -> Tensor:
 
 def own_grid(sampler: Sampler) -> str:
     """The grid on which a sampler's order holds, by its name."""
-    return getattr(sampler, "order_grid", ORDER_GRID)
+    return sampler.order_grid
 
 
 def ends_of(levels: Sequence[NoiseLevel]) -> tuple[float, float]:

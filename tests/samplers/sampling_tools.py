@@ -5,9 +5,11 @@ import torch
 
 from scoresde.densities import GaussianMixture
 from scoresde.processes import PROCESSES
-from scoresde.samplers import DDIM, SAMPLERS, Ancestral, EulerMaruyama, Heun, ProbabilityFlow
+from scoresde.samplers import SAMPLERS
 from scoresde.samplers.grids import UniformLogSNR
 from scoresde.score import ExactScore
+from scoresde.verify import named
+from scoresde.verify.court import variants_of
 
 DENSITY = GaussianMixture(
     means=[[-1.0, 0.5], [1.0, 1.0], [0.2, -1.3]], covariances=[0.1, 0.05, 0.2]
@@ -16,12 +18,7 @@ DENSITY = GaussianMixture(
 # a flow of loose tolerance is as independent of its batch, and quick
 QUICK = {"probability-flow": {"rtol": 1e-4, "atol": 1e-4}}
 VARIANTS = {name: SAMPLERS[name](**QUICK.get(name, {})) for name in SAMPLERS.members} | {
-    "ancestral, forward": Ancestral(variance="forward"),
-    "ddim, eta 1": DDIM(eta=1.0),
-    "ddim, eta 0.3": DDIM(eta=0.3),
-    "euler-maruyama, eta 0": EulerMaruyama(eta=0.0),
-    "heun, churn": Heun(churn=5.0),
-    "probability-flow, rk4": ProbabilityFlow(method="rk4"),
+    variant: named(variant) for name in SAMPLERS.members for variant in variants_of(name)
 }
 
 

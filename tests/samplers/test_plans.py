@@ -9,7 +9,7 @@ from sampling_tools import VARIANTS, grid
 
 from scoresde.errors import OptionError
 from scoresde.samplers import DDIM, AnnealedLangevin, DPMSolverPP2M, GridSampler, Heun, sample
-from scoresde.samplers.plan import Combine, Evaluate, Tape, Term
+from scoresde.samplers.plan import Combine, Tape, Term
 from scoresde.score import ScoreModel
 
 
@@ -44,12 +44,10 @@ def test_a_plan_has_float_coefficients_and_no_dead_instruction() -> None:
         written, read = set(), {plan.programs[-1].state}
         for program in plan.programs:
             for op in program.instructions:
-                written.add(op.target)
+                written.update(op.writes)
+                read.update(op.reads)
                 if isinstance(op, Combine):
-                    read.update(op.sources)
                     assert all(type(c) is float and c != 0.0 for c in op.coefficients)
-                elif isinstance(op, Evaluate):
-                    read.add(op.state)
         assert written <= read
         assert read <= written | {0}
 

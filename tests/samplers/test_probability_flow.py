@@ -10,8 +10,9 @@ from scipy.integrate import solve_ivp
 
 from scoresde.kernels import Noise
 from scoresde.processes import PROCESSES
-from scoresde.samplers import ProbabilityFlow, probability_flow, sample, start
-from scoresde.samplers.probability_flow import ADAPTIVE, FIXED
+from scoresde.samplers import ProbabilityFlow, sample, start
+from scoresde.samplers.adaptive import probability_flow
+from scoresde.samplers.adaptive.probability_flow import ADAPTIVE, FIXED
 from scoresde.score import ExactScore
 
 EXACT = ExactScore(DENSITY)

@@ -42,7 +42,7 @@ class Watched:
 
 @EVERY_VARIANT
 def test_a_sample_does_not_depend_on_its_batch(variant: str) -> None:
-    n = 64 if variant == "ddim, eta 1" else 9
+    n = 64 if variant == "ddim(eta=1)" else 9
     levels, ids = grid(), torch.arange(n) * 2**31 + 5
     noise, x = Watched(), start(grid()[0], Noise(4), ids, (2,))
     whole = sample(EXACT, VARIANTS[variant], levels, x, noise, ids=ids).x
@@ -89,11 +89,13 @@ def test_no_noise_is_drawn_that_has_no_weight(variant: str, final: str) -> None:
     assert (draws > 0) == sampler.stochastic
     last = final == "clean"
     expected = {
-        "ancestral": 6 - last, "ancestral, forward": 6 - last, "ddim, eta 1": 6 - last,
-        "ddim, eta 0.3": 6 - last, "euler-maruyama": 6 - last, "heun, churn": 6,
-        "annealed-langevin": 5 * (6 + (not last)),
+        "ancestral": 6 - last, "ancestral(variance=forward)": 6 - last, "ddim(eta=1)": 6 - last,
+        "euler-maruyama": 6 - last, "heun(churn=20)": 6, "annealed-langevin": 5 * (6 + (not last)),
     }  # fmt: skip
-    assert draws == expected.get(variant, 0)
+    if variant in expected:
+        assert draws == expected[variant]
+    elif isinstance(sampler, GridSampler):
+        assert draws == sampler.plan(levels).draws
 
 
 @pytest.mark.slow

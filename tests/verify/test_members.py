@@ -12,14 +12,14 @@ from scoresde.samplers import SAMPLERS
 from scoresde.verify import named, verify
 from scoresde.verify.batches import batch_checks
 from scoresde.verify.chains import chain_checks, kernel_named
-from scoresde.verify.court import VARIANTS, laws_of
+from scoresde.verify.court import laws_of, variants_of
 from scoresde.verify.evaluations import evaluation_checks
 from scoresde.verify.flow import flow_checks, gaussian_flow_checks
 from scoresde.verify.gaussian_law import limit_checks, reference_checks, weak_order_checks
 from scoresde.verify.order import order_checks
 from scoresde.verify.settings import settings
 
-MEMBERS = [name for member in SAMPLERS.members for name in (member, *VARIANTS.get(member, ()))]
+MEMBERS = [name for member in SAMPLERS.members for name in (member, *variants_of(member))]
 
 
 def members_under(law: str) -> list[str]:

@@ -14,7 +14,7 @@ from scoresde.kernels import lincomb
 from scoresde.langevin import MALA, ULA, LangevinKernel
 from scoresde.processes import VarianceExploding
 from scoresde.samplers import DDIM, Ancestral, EulerMaruyama, Sampler
-from scoresde.verify import references, verify
+from scoresde.verify import verify
 from scoresde.verify.batches import batch_checks
 from scoresde.verify.chains import chain_checks
 from scoresde.verify.court import laws_of
@@ -23,6 +23,7 @@ from scoresde.verify.flow import flow_checks
 from scoresde.verify.gaussian import moments, targets
 from scoresde.verify.gaussian_law import limit_checks, reference_checks, weak_order_checks
 from scoresde.verify.order import order_checks
+from scoresde.verify.references import exponential, stochastic
 from scoresde.verify.settings import settings
 
 SHORT = (40, 80, 160)
@@ -41,10 +42,10 @@ def test_a_swapped_sigma_costs_the_order_under_every_process(sampler):
 @pytest.mark.parametrize(
     ("sampler", "reference"),
     [
-        (planted.SwappedDDIM(), references.ddim),
-        (planted.Swapped2M(), references.dpm_solver_pp_2m),
-        (planted.HalvedDiffusion(), references.euler_maruyama),
-        (planted.Inflated(), references.ddpm),
+        (planted.SwappedDDIM(), exponential.ddim),
+        (planted.Swapped2M(), exponential.dpm_solver_pp_2m),
+        (planted.HalvedDiffusion(), stochastic.euler_maruyama),
+        (planted.Inflated(), stochastic.ddpm),
     ],
 )
 def test_a_wrong_coefficient_differs_from_the_paper(sampler, reference):

@@ -36,6 +36,8 @@ class ProbabilityFlow(Sampler):
     rtol: float | None = None
     atol: float | None = None
 
+    variants = ("method=rk4",)
+
     def __post_init__(self) -> None:
         if self.method not in FIXED and self.method not in ADAPTIVE:
             known = [*FIXED, *ADAPTIVE]

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 
 from scoresde.errors import OptionError
-from scoresde.samplers.base import GridSampler
+from scoresde.samplers.eta import WithEta
 
 
 @dataclass(frozen=True, kw_only=True)
-class EulerMaruyama(GridSampler):
+class EulerMaruyama(WithEta):
     r"""x_s = x - h [f x - (1 + eta^2)/2 g^2 score] + eta g sqrt(h) z,  h = t - s.
 
     The reverse SDE dz = [f z - (1 + eta^2)/2 g^2 score] dt + eta g dw of the same marginals for
@@ -20,25 +20,8 @@ class EulerMaruyama(GridSampler):
     through SDEs, eq. 6.)
     """
 
-    eta: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.eta < math.inf:
-            raise OptionError(f"eta of euler-maruyama is finite and not negative, got {self.eta}")
-
-    @property
-    def stochastic(self) -> bool:
-        return self.eta > 0.0
-
-    @property
-    def order(self) -> int | None:
-        return None if self.stochastic else 1
-
-    order_cold = order
-
-    @property
-    def weak_order(self) -> int | None:
-        return 1 if self.stochastic else None
+    noun = "euler-maruyama"
+    variants = ("eta=0",)
 
     def step(self, tape, x, t, s, memory):
         if s.sigma == 0.0:
@@ -50,6 +33,6 @@ class EulerMaruyama(GridSampler):
                 f"t = {t.t}; start the grid later (log_snr_min=-10, say)"
             )
         eps = tape.evaluate(x, t, "eps")  # score = -eps/sigma
-        z = tape.normal()
+        z = tape.normal(between=(t, s))
         pull = h * 0.5 * (1.0 + self.eta**2) * g2 / t.sigma
         return (1.0 - h * f) * x - pull * eps + self.eta * math.sqrt(g2 * h) * z, None

@@ -28,7 +28,9 @@ class Ancestral(GridSampler):
     variance: str = "posterior"
 
     weak_order = 1
+    strong_order = 1.0
     stochastic = True
+    variants = ("variance=forward",)
 
     def __post_init__(self) -> None:
         if self.variance not in VARIANCES:
@@ -40,6 +42,6 @@ class Ancestral(GridSampler):
         if s.sigma == 0.0:
             d2 = 0.0
         x0 = tape.evaluate(x, t, "x0")
-        z = tape.normal()
+        z = tape.normal(between=(t, s))
         keep = t.alpha / s.alpha * (s.sigma / t.sigma) ** 2
         return keep * x + s.alpha * forward / t.sigma**2 * x0 + math.sqrt(d2) * z, None

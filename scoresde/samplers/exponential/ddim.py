@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scoresde.errors import OptionError
 from scoresde.processes.level import posterior_variance
-from scoresde.samplers.base import GridSampler
+from scoresde.samplers.eta import WithEta
 
 
 @dataclass(frozen=True, kw_only=True)
-class DDIM(GridSampler):
+class DDIM(WithEta):
     r"""x_s = alpha_s x0 + sqrt(sigma_s^2 - d^2) eps + d z,  d^2 = eta^2 sigma^2_Q(s|t).
 
     eta = 0: exponential Euler on the probability flow, order 1, deterministic; eta = 1: the
@@ -22,23 +21,9 @@ class DDIM(GridSampler):
 
     eta: float = 0.0
 
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.eta <= 1.0:
-            raise OptionError(f"eta of ddim lies in [0, 1], got {self.eta}")
-
-    @property
-    def stochastic(self) -> bool:
-        return self.eta > 0.0
-
-    @property
-    def order(self) -> int | None:
-        return None if self.stochastic else 1
-
-    order_cold = order
-
-    @property
-    def weak_order(self) -> int | None:
-        return 1 if self.stochastic else None
+    noun = "ddim"
+    eta_max = 1.0
+    variants = ("eta=1",)
 
     def step(self, tape, x, t, s, memory):
         _, posterior = posterior_variance(t, s)
@@ -46,5 +31,5 @@ class DDIM(GridSampler):
         # rounding may leave sigma_s^2 - d^2 below 0 where eta = 1 and alpha_t = 0
         direction = math.sqrt(max(s.sigma**2 - d2, 0.0)) / t.sigma
         x0 = tape.evaluate(x, t, "x0")
-        z = tape.normal()
+        z = tape.normal(between=(t, s))
         return (s.alpha - t.alpha * direction) * x0 + direction * x + math.sqrt(d2) * z, None

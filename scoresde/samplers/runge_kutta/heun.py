@@ -29,6 +29,7 @@ class Heun(GridSampler):
     churn_noise: float = 1.0
 
     evaluations = 2
+    variants = ("churn=20",)
 
     def __post_init__(self) -> None:
         for name in ("churn", "churn_min", "churn_noise"):
