@@ -29,7 +29,7 @@ class CountingScore(ScoreModel):
 
     def _count(self, x: Tensor, level: NoiseLevel) -> None:
         self.rows += len(x)
-        phi = torch.as_tensor(level.phi)
+        phi = torch.as_tensor(level.phi, dtype=torch.float64)
         self.lowest = min(self.lowest, float(phi.min()))
         self.highest = max(self.highest, float(phi.max()))
 

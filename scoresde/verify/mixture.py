@@ -55,7 +55,7 @@ class MixtureScore(ScoreModel):
         return self.log_density(x, level), self.predict(x, level, "score")
 
     def _parts(self, x: Tensor, level: NoiseLevel):
-        """y (batch, K, 2), log w_k + log N(z; ...) + log 2 pi (batch, K), D_k (K,) or (batch, K)."""
+        """y (batch, K, 2), log w_k N(z; ...) + log 2 pi (batch, K), D_k (K,) or (batch, K)."""
         a, s = level.alpha, level.sigma  # floats, or (batch, 1)
         d = a * a * self.variances + s * s
         centres = a.unsqueeze(-1) * self.means if isinstance(a, Tensor) else a * self.means
