@@ -14,7 +14,8 @@ from scoresde.verify.mixture import MixtureScore
 from scoresde.verify.settings import Setting
 from scoresde.verify.verdict import Check, judge, worst_of
 
-SAMPLES, BATCHES = 64, (1, 7, 64)
+SAMPLES = 64
+PARTS = {1: 8, 7: 64}  # batch size: of how many of the samples
 STATE_BOUND = 1e-12
 STEPS = 3
 FIRST_ID = 2**33  # ids take more than 32 bits, and a batch never starts at 0
@@ -34,31 +35,29 @@ class Recorder:
         return z
 
 
-def _draw(sampler: Sampler, batch: int) -> tuple[Tensor, dict]:
+def _draw(sampler: Sampler, batch: int, samples: int = SAMPLES) -> tuple[Tensor, dict]:
     levels = Setting("vp-linear", VPLinear(), -1.0, 1.0).levels(STEPS)
     recorder, parts = Recorder(), []
-    for ids in (torch.arange(SAMPLES) + FIRST_ID).split(batch):
+    for ids in (torch.arange(samples) + FIRST_ID).split(batch):
         x = start(levels[0], recorder, ids, (2,))
         parts.append(sample(MixtureScore(), sampler, levels, x, recorder, ids=ids).x)
     return torch.cat(parts), recorder.given
 
 
 def batch_checks(name: str, sampler: Sampler) -> list[Check]:
-    """64 samples in batches of 64, 7 and 1: the noise bit for bit, the states to rounding.
+    """64 samples in one batch and in sevens, 8 one by one: noise to the bit, states to rounding.
 
     Also whether noise is drawn at all, as `stochastic` says; noise from any other source than the
     one given differs from batch to batch.
     """
     whole, noise = _draw(sampler, SAMPLES)
     differing, apart = 0, [0.0]
-    for batch in BATCHES:
-        if batch == SAMPLES:
-            continue
-        x, given = _draw(sampler, batch)
-        apart.append(float((x - whole).abs().max()))
-        keys = noise.keys() | given.keys()
+    for batch, samples in PARTS.items():
+        x, given = _draw(sampler, batch, samples)
+        apart.append(float((x - whole[:samples]).abs().max()))
+        keys = {key for key in noise if key[2] < FIRST_ID + samples} | given.keys()
         differing += sum(noise.get(key) != given.get(key) for key in keys)
-    sizes = ", ".join(map(str, BATCHES))
+    sizes = ", ".join(map(str, (*PARTS, SAMPLES)))
     drew = any(purpose != Purpose.START for _, purpose, _ in noise)
     return [
         judge(name, "stochastic", "vp-linear", drew, int(sampler.stochastic), 0, "1 if it draws"),

@@ -82,7 +82,7 @@ def order_checks(
     A deterministic sampler with a fixed number of evaluations a step has an order: one that
     declares none fails.
     """
-    checks = []
+    checks, floor = [], getattr(sampler, "rounding", FLOOR)
     cases = [("order, own start", sampler.order_cold, False, where or settings())]
     if sampler.order != sampler.order_cold:
         cold = [replace(setting, log_snr_min=COLD_START) for setting in where or settings()]
@@ -93,12 +93,12 @@ def order_checks(
     for law, declared, accurate, places in cases:
         for setting in places:
             errors = errors_by_steps(
-                lambda n, s=setting, a=accurate: error_on_mixture(sampler, s, n, a), steps
+                lambda n, s=setting, a=accurate: error_on_mixture(sampler, s, n, a), steps, floor
             )
             detail = f"error {errors[-1]:.1e} at {steps[len(errors) - 1]} steps"
             if declared is None:
                 detail = "declares no order and is neither stochastic nor adaptive; " + detail
             checks.append(
-                judge(name, law, setting.title, slope(errors), declared, ORDER_BOUND, detail)
+                judge(name, law, setting.title, slope(errors, floor), declared, ORDER_BOUND, detail)
             )
     return checks
