@@ -151,7 +151,7 @@ class Generator:
             "chain": chain,
             "log_prob": self.request.log_prob,
             "label": self.labels is not None,
-            "facts": {"acceptance": self.request.dtype} if self.kernel is not None else {},
+            "facts": dict(self.sampler.facts) if chain is None else {"acceptance": self.request.dtype},
         }
 
     def start_share(self) -> float:

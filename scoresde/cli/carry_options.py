@@ -11,7 +11,7 @@ from scoresde.cli.console import Console, device_option, settings_option, thread
 from scoresde.cli.sample_command import method_of, numbers_of
 from scoresde.errors import DumpError, OptionError, UsageError
 
-FLOWS = "dopri5 (default), another method of probability-flow, or ddim"
+FLOWS = "dopri5 (default) or bosh3 with steps of each row's own, a method of torchdiffeq, or ddim"
 _RECORDED = ("sampler", "grid", "guidance", "threshold")
 
 
@@ -89,18 +89,20 @@ def opened(model: Path, options: dict):
 def flow_method(source, options: dict, guide):
     """The [sampler] of --method and the [grid]: the model's own where they are of that name."""
     from scoresde.families import unknown
-    from scoresde.samplers.adaptive.probability_flow import ADAPTIVE, FIXED
+    from scoresde.samplers.adaptive.embedded_pairs import PAIRS
+    from scoresde.samplers.adaptive.torchdiffeq_flow import ADAPTIVE, FIXED
 
-    method, known = options["method"], [*ADAPTIVE, *FIXED, "ddim", "probability-flow"]
+    whole = ("ddim", "probability-flow", "torchdiffeq", "scipy-flow")
+    method, known = options["method"], [*dict.fromkeys([*PAIRS, *ADAPTIVE, *FIXED, *whole])]
     if method is not None and method not in known:
         raise OptionError(unknown("method of encoding", method, known))
     settings = tuple(options["settings"])
     own = source.config.sections.get("sampler", {}).get("name")
-    if method is None and own not in ("probability-flow", "ddim"):
+    if method is None and own not in whole:
         method = "probability-flow"
-    if method is not None and method not in ("ddim", "probability-flow"):
+    if method is not None and method not in whole:
         settings = (f"sampler.method={method}", *settings)
-        method = "probability-flow"
+        method = "probability-flow" if method in PAIRS else "torchdiffeq"
     return method_of(source, {**options, "sampler": method, "settings": settings}, guide)
 
 

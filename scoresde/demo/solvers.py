@@ -18,8 +18,8 @@ SOLVERS: dict[str, tuple[dict, Callable[[int], int]]] = {
     "ddim": ({"name": "ddim"}, lambda budget: budget),
     "dpmpp-2m": ({"name": "dpmpp-2m"}, lambda budget: budget),
     "heun": ({"name": "heun"}, lambda budget: (budget + 1) // 2),
-    "probability-flow": (
-        {"name": "probability-flow", "method": "midpoint"},
+    "flow-midpoint": (
+        {"name": "torchdiffeq", "method": "midpoint"},
         lambda budget: budget // 2,
     ),
     "ancestral": ({"name": "ancestral"}, lambda budget: budget),

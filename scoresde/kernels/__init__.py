@@ -4,8 +4,19 @@ Each kernel is one public function; faster bodies come behind it without a chang
 """
 
 from scoresde.kernels.brownian import increment
+from scoresde.kernels.brownian_noise import BrownianNoise
 from scoresde.kernels.lincomb import lincomb
-from scoresde.kernels.noise import Noise, Purpose, normal, uniform
+from scoresde.kernels.noise import Key, Noise, Purpose, normal, uniform
 from scoresde.kernels.philox import philox
 
-__all__ = ["Noise", "Purpose", "increment", "lincomb", "normal", "philox", "uniform"]
+__all__ = [
+    "BrownianNoise",
+    "Key",
+    "Noise",
+    "Purpose",
+    "increment",
+    "lincomb",
+    "normal",
+    "philox",
+    "uniform",
+]

@@ -15,7 +15,7 @@ Normals by Box & Muller 1958 in float64, from the pairs (w0, w1) and (w2, w3):
 
     r = sqrt(-2 log u_a),   n_a = r cos(2 pi u_b),   n_b = r sin(2 pi u_b).
 
-log, cos and sin are evaluated here by series of additions, multiplications and divisions alone.
+log, cos and sin are series of additions, multiplications and divisions alone (`box_muller`).
 Those are correctly rounded everywhere, a library's log and cos are not (and differ between a
 vector's body and its tail), so equal keys give equal bits on every device. float32 normals are
 the same numbers, rounded.
@@ -24,6 +24,7 @@ the same numbers, rounded.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -31,7 +32,15 @@ import torch
 from torch import Tensor
 
 from scoresde.errors import OptionError
-from scoresde.kernels.philox import philox
+from scoresde.kernels.box_muller import box_muller
+from scoresde.kernels.philox import philox, rounds
+
+LANES = 8192  # blocks computed at once: tensors of 128 KiB
+DRAWN_AHEAD = 2**16  # numbers that a source draws ahead of the step that asks for them
+
+
+Key = tuple[int, int, tuple[float, float] | None]
+"""(step, purpose, interval): a draw; between which log SNRs it acts, where that matters."""
 
 
 class Purpose(IntEnum):
@@ -51,6 +60,9 @@ class Purpose(IntEnum):
     PROJECTION = 11  # directions of sliced score matching
     LABEL = 12  # labels dropped in training
     FLIP = 13  # images mirrored in training
+    CORRECT = 14  # a Langevin step at a level
+    RESTART = 15  # the noise of a restart
+    LEVELS = 16  # a Brownian path on the clock SNR
 
 
 def check_seed(seed: int) -> int:
@@ -59,64 +71,32 @@ def check_seed(seed: int) -> int:
     return seed
 
 
-def _words(seed: int, purpose: int, step: int, ids: Tensor, count: int) -> Tensor:
-    """(len(ids), 4 * ceil(count / 4)) words."""
+def on_device(numbers: Sequence[int], device: torch.device) -> Tensor:
+    """int64 numbers on a device, without waiting for it."""
+    there = torch.tensor(numbers, dtype=torch.int64, device="cpu")
+    if device.type == "cpu":
+        return there
+    return there.pin_memory().to(device, non_blocking=True)
+
+
+def check_step(step: int) -> int:
     if not 0 <= step < 2**32:
         raise OptionError(f"the step of a noise key lies in [0, 2^32), got {step}")
-    blocks = torch.arange(-(-count // 4), dtype=torch.int64, device=ids.device)
-    low, high = (ids & 0xFFFFFFFF)[:, None], (ids >> 32 & 0xFFFFFFFF)[:, None]
-    words = philox(blocks[None, :], int(step), low, high, check_seed(seed), int(purpose))
-    return torch.stack(torch.broadcast_tensors(*words), dim=-1).reshape(len(ids), -1)
+    return int(step)
 
 
-def _to_unit(words: Tensor) -> Tensor:
-    return (words.to(torch.float64) + 0.5) * 2.0**-32
-
-
-def _horner(x: Tensor, coefficients: list[float]) -> Tensor:
-    """c_0 + x (c_1 + x (c_2 + ...)), one rounding an operation."""
-    total = torch.full_like(x, coefficients[-1])
-    for c in reversed(coefficients[:-1]):
-        total.mul_(x).add_(c)
-    return total
-
-
-_LOG_SERIES = [2.0 / (2 * k + 1) for k in range(12)]  # 2 atanh(s)/s in s^2, |s| <= 0.172
-_COS_SERIES = [(-1.0) ** k / math.factorial(2 * k) for k in range(10)]
-_SIN_SERIES = [(-1.0) ** k / math.factorial(2 * k + 1) for k in range(10)]
-
-
-def _log(u: Tensor) -> Tensor:
-    """log u = e log 2 + 2 atanh((m - 1)/(m + 1)), u = m 2^e with m in [sqrt 1/2, sqrt 2)."""
-    m, e = torch.frexp(u)
-    low = m < math.sqrt(0.5)
-    m = torch.where(low, m * 2.0, m)
-    e = (e - low.to(e.dtype)).to(torch.float64)
-    s = (m - 1.0) / (m + 1.0)
-    return _horner(s * s, _LOG_SERIES).mul_(s).add_(e * math.log(2.0))
-
-
-def _cos_sin_turn(u: Tensor) -> tuple[Tensor, Tensor]:
-    """(cos 2 pi u, sin 2 pi u): quadrant q = round(4 u), angle 2 pi (u - q/4) in [-pi/4, pi/4]."""
-    q = torch.round(u * 4.0)
-    angle = (u - q * 0.25) * (2.0 * math.pi)
-    square = angle * angle
-    cos = _horner(square, _COS_SERIES)
-    sin = _horner(square, _SIN_SERIES).mul_(angle)
-    q = q.to(torch.int64) & 3
-    odd = (q & 1).bool()
-    c, s = torch.where(odd, sin, cos), torch.where(odd, cos, sin)
-    return (
-        torch.where((q == 1) | (q == 2), -c, c),
-        torch.where(q >= 2, -s, s),
-    )
+def _halves(ids: Tensor) -> tuple[Tensor, Tensor]:
+    return ids & 0xFFFFFFFF, ids >> 32 & 0xFFFFFFFF
 
 
 def uniform(seed: int, purpose: int, step: int, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Uniform numbers in (0, 1), float64, of shape (len(ids), *shape)."""
     count = math.prod(shape)
-    words = _words(seed, purpose, step, ids, count)[:, :count]
-    return _to_unit(words).reshape(len(ids), *shape)
+    blocks = torch.arange(-(-count // 4), device=ids.device)
+    low, high = _halves(ids[:, None])
+    words = philox(blocks, check_step(step), low, high, check_seed(seed), int(purpose))
+    numbers = torch.stack(words, dim=-1).reshape(len(ids), 4 * len(blocks))[:, :count]
+    return ((numbers.to(torch.float64) + 0.5) * 2.0**-32).reshape(len(ids), *shape)
 
 
 def normal(seed: int, purpose: int, step: int, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -124,12 +104,42 @@ def normal(seed: int, purpose: int, step: int, ids: Tensor, shape: tuple[int, ..
 
     `ids` is an int64 tensor of sample ids in [0, 2^63); `step` lies in [0, 2^32).
     """
-    count = math.prod(shape)
-    pairs = _to_unit(_words(seed, purpose, step, ids, count)).reshape(len(ids), -1, 2)
-    radius = (_log(pairs[..., 0].contiguous()) * -2.0).sqrt_()
-    cos, sin = _cos_sin_turn(pairs[..., 1].contiguous())
-    numbers = torch.stack([cos * radius, sin * radius], dim=-1).reshape(len(ids), -1)
-    return numbers[:, :count].reshape(len(ids), *shape)
+    steps = ids.new_full((1,), check_step(step)).expand(len(ids))
+    return normals(seed, int(purpose), steps, ids, shape)
+
+
+def normals(
+    seed: int, purpose: int | Tensor, steps: Tensor, ids: Tensor, shape: tuple[int, ...]
+) -> Tensor:
+    """As `normal`, row i with a step (and a purpose) of its own: `steps` (len(ids),) of int64.
+
+    The work is done in pieces of at most 4 `LANES` numbers, so its memory is bounded.
+    """
+    check_seed(seed)
+    count, rows = math.prod(shape), len(ids)
+    blocks = -(-count // 4)
+    wide = max(1, min(blocks, LANES))
+    tall = max(1, LANES // wide)
+    pairs = 1 if count <= 2 else 2
+    out = torch.empty(rows, blocks, pairs, 2, dtype=torch.float64, device=ids.device)
+    index = torch.arange(blocks, device=ids.device)
+    low, high = _halves(ids)
+    for i in range(0, rows, tall):
+        some = slice(i, i + tall)
+        counters = (steps[some, None], low[some, None], high[some, None])
+        key = purpose[some, None] if isinstance(purpose, Tensor) else purpose
+        for j in range(0, blocks, wide):
+            upper, lower = rounds(index[j : j + wide], *counters, seed, key)
+            part = out[some, j : j + wide]
+            if pairs == 1:
+                upper, lower = upper[1:], lower[1:]
+            cosines, sines = box_muller(upper.flatten(), lower.flatten())
+            # the halves come as (c2, c0), (c3, c1): the second pair first
+            for pair, row in enumerate(range(pairs - 1, -1, -1)):
+                part[:, :, pair, 0] = cosines.view(upper.shape)[row]
+                part[:, :, pair, 1] = sines.view(upper.shape)[row]
+    numbers = out.reshape(rows, blocks * 2 * pairs)
+    return numbers[:, :count].reshape(rows, *shape)
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,32 @@ class Noise:
 
     def __call__(self, step: int, purpose: int, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
         return normal(self.seed, purpose, step, ids, shape)
+
+    def many(
+        self, keys: Sequence[Key], ids: Tensor, shape: tuple[int, ...], dtype=torch.float64
+    ) -> Iterator[Tensor]:
+        """The normals of each key in turn, drawn several at a time, bit for bit those of single
+        calls. At most `DRAWN_AHEAD` numbers, or one draw, are held."""
+        if type(self) is not Noise:  # a subclass may give other numbers
+            yield from (self(step, purpose, ids, shape).to(dtype) for step, purpose, _ in keys)
+            return
+        together = max(1, DRAWN_AHEAD // max(1, len(ids) * math.prod(shape)))
+        for i in range(0, len(keys), together):
+            some = keys[i : i + together]
+            steps = on_device([check_step(step) for step, _, _ in some], ids.device)
+            purposes = {int(purpose) for _, purpose, _ in some}
+            purpose = purposes.pop() if len(purposes) == 1 else None
+            if purpose is None:
+                purpose = on_device([int(p) for _, p, _ in some], ids.device)
+                purpose = purpose.repeat_interleave(len(ids))
+            rows = normals(
+                self.seed,
+                purpose,
+                steps.repeat_interleave(len(ids)),
+                ids.repeat(len(some)),
+                shape,
+            )
+            yield from rows.to(dtype).reshape(len(some), len(ids), *shape).unbind()
 
     def uniform(self, step: int, purpose: int, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Uniform numbers in (0, 1) under the same key."""

@@ -7,17 +7,62 @@ Salmon, Moraes, Dror & Shaw 2011, Parallel random numbers: as easy as 1, 2, 3. A
 
 the key raised by the Weyl constants between rounds. Words are held in int64 tensors with values in
 [0, 2^32), since torch has no arithmetic on unsigned 32-bit integers; the 64-bit product wraps to
-the right bit pattern and an arithmetic shift with a mask reads its upper half.
+the right bit pattern and an arithmetic shift leaves the upper half in its low bits.
+
+A round keeps the products p = (M0 c0, M1 c2) whole: their low halves are the new c3 and c1, so
+
+    (c2, c0) <- ((p >> 32) ^ p_previous ^ (k1, k0)) mod 2^32
+
+is one pass over both halves, and its mask the only one.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _MASK = 0xFFFFFFFF
 _ROUNDS = 10
+# numbers of the host with no dimension: they enter a kernel as arguments, on every device, and
+# cost 1 to 2 us an operation less than Python's numbers, which torch wraps at each call
+_TIMES_M0, _TIMES_M1, _HALF, _LOW = torch.tensor([_M0, _M1, 32, _MASK], device="cpu").unbind()
+
+
+def _raised(key: int | Tensor, weyl: int) -> list[Tensor]:
+    """The key of every round, a tensor each."""
+    if isinstance(key, Tensor):
+        return [key + round_ * weyl & _MASK for round_ in range(_ROUNDS)]
+    numbers = [key + round_ * weyl & _MASK for round_ in range(_ROUNDS)]
+    return list(torch.tensor(numbers, device="cpu").unbind())
+
+
+def rounds(
+    c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: int, k1: int | Tensor
+) -> tuple[Tensor, Tensor]:
+    """The ten rounds: ((c2, c0) stacked, words in [0, 2^32); (c3, c1) stacked, in the low 32 bits
+    of numbers whose upper bits are anything). Words broadcast; k1 may be a tensor like them."""
+    lanes = torch.broadcast_shapes(c0.shape, c1.shape, c2.shape, c3.shape)
+    size = 2 * lanes.numel()
+    buffers = c0.new_empty(3, size + 72)[:, :size].unbind()
+    before, product, words = (buffer.view(2, *lanes) for buffer in buffers)
+    rows, others = product.unbind(), before.unbind()
+    upper, lower = words.unbind()
+    others[0].copy_(c3)
+    others[1].copy_(c1)
+    upper.copy_(c2)
+    lower.copy_(c0)
+    for key0, key1 in zip(_raised(k0, _W0), _raised(k1, _W1), strict=True):
+        torch.mul(lower, _TIMES_M0, out=rows[0])
+        torch.mul(upper, _TIMES_M1, out=rows[1])
+        torch.bitwise_right_shift(product, _HALF, out=words)
+        words.bitwise_xor_(before)
+        upper.bitwise_xor_(key1)
+        lower.bitwise_xor_(key0)
+        words.bitwise_and_(_LOW)
+        before, product, rows, others = product, before, others, rows
+    return words, before
 
 
 def philox(
@@ -27,13 +72,7 @@ def philox(
 
     All words are int64 in [0, 2^32); the result has the broadcast shape.
     """
-    for round_ in range(_ROUNDS):
-        key0 = (k0 + round_ * _W0) & _MASK
-        key1 = (k1 + round_ * _W1) & _MASK
-        product0 = c0 * _M0
-        product1 = c2 * _M1
-        c0 = (product1 >> 32 & _MASK) ^ c1 ^ key0
-        c2 = (product0 >> 32 & _MASK) ^ c3 ^ key1
-        c1 = product1 & _MASK
-        c3 = product0 & _MASK
+    counters = (c if isinstance(c, Tensor) else c0.new_tensor(c) for c in (c0, c1, c2, c3))
+    (c2, c0), products = rounds(*counters, k0, k1)
+    c3, c1 = products & _MASK
     return c0, c1, c2, c3

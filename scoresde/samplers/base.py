@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from operator import is_
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +18,7 @@ from scoresde.kernels import Noise, Purpose
 from scoresde.processes import NoiseLevel
 from scoresde.result import Result
 from scoresde.samplers.execute import execute
-from scoresde.samplers.plan import STATE, Move, Plan, Program, Tape, Term
+from scoresde.samplers.plan import STATE, Evaluate, Move, Plan, Program, Tape, Term
 from scoresde.score import ScoreModel
 
 NoiseSource = Callable[[int, int, Tensor, tuple[int, ...]], Tensor]
@@ -30,7 +32,8 @@ class Sampler(ABC):
     `weak_order` of the moments, `strong_order` of the paths (for those that draw Brownian
     increments), `stochastic`, `evaluations` a step. `order_grid` names the grid on which the
     orders hold, and `variants` are options ("eta=1, order=2") under which a member declares
-    something else and is judged as well.
+    something else and is judged as well. `facts` are the numbers a sample that its results carry
+    beside the states, name to dtype, as a dump keeps them.
     """
 
     order: int | None = None
@@ -41,6 +44,8 @@ class Sampler(ABC):
     evaluations: int | None = 1
     order_grid: str = "uniform-log-snr"
     variants: tuple[str, ...] = ()
+    facts: ClassVar[dict[str, str]] = {}
+    batched: bool = True  # False: rows are computed one after another
 
     @abstractmethod
     def run(
@@ -84,22 +89,46 @@ class GridSampler(Sampler):
             state = tape.settle(x)
             x = Term({state: 1.0})
             programs.append((move, tuple(tape.instructions), state))
-        return Plan(_with_lifetimes(programs), tape.registers)
+        return Plan(_with_lifetimes(_without_the_unread(programs)), tape.registers)
 
     def run(self, model, levels, x, noise, ids, trajectory=False) -> Result:
         return execute(planned(self, tuple(levels)), model, x, noise, ids, trajectory)
 
 
+class _Grid:
+    """Levels as a key: the very same levels, without a look at their numbers.
+
+    A level's hash and comparison take 1 us, as much as a small operation of a step.
+    """
+
+    __slots__ = ("hash", "levels")
+
+    def __init__(self, levels: tuple[NoiseLevel, ...]):
+        self.levels, self.hash = levels, hash(tuple(map(id, levels)))
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    def __eq__(self, other) -> bool:
+        same = len(self.levels) == len(other.levels)
+        return same and all(map(is_, self.levels, other.levels))
+
+
 def planned(sampler: GridSampler, levels: tuple[NoiseLevel, ...]) -> Plan:
     """The sampler's plan over a grid, remembered for the grids last asked for."""
     try:
-        return _remembered(sampler, levels)
+        return _of_grid(sampler, _Grid(levels))
     except TypeError:  # a sampler or a level that has no hash
         return sampler.plan(levels)
 
 
 @lru_cache(maxsize=32)
-def _remembered(sampler: GridSampler, levels: tuple[NoiseLevel, ...]) -> Plan:
+def _of_grid(sampler: GridSampler, grid: _Grid) -> Plan:
+    return _of_levels(sampler, grid.levels)
+
+
+@lru_cache(maxsize=32)
+def _of_levels(sampler: GridSampler, levels: tuple[NoiseLevel, ...]) -> Plan:
     return sampler.plan(levels)
 
 
@@ -113,6 +142,21 @@ def check_levels(levels: Sequence[NoiseLevel]) -> None:
                 f"noise must fall along a grid: level {i} has sigma/alpha = {t.noise_ratio:.6g}, "
                 f"level {i + 1} has {s.noise_ratio:.6g}"
             )
+
+
+def _without_the_unread(programs) -> list:
+    """The programs less combinations, functions and draws that nothing reads: a state that was
+    kept for a later move, say, which then gives it no weight. Evaluations stay."""
+    read = {state for _, _, state in programs}
+    kept = []
+    for move, instructions, state in reversed(programs):
+        alive = []
+        for instruction in reversed(instructions):
+            if isinstance(instruction, Evaluate) or not read.isdisjoint(instruction.writes):
+                read.update(instruction.reads)
+                alive.append(instruction)
+        kept.append((move, tuple(reversed(alive)), state))
+    return kept[::-1]
 
 
 def _with_lifetimes(programs) -> tuple[Program, ...]:

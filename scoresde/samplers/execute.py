@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch import Tensor
 
 from scoresde.errors import DataError, NonFiniteError
-from scoresde.kernels import lincomb
+from scoresde.kernels import Key, lincomb
 from scoresde.result import Result
-from scoresde.samplers.plan import STATE, Apply, Combine, Draw, Evaluate, Move, Plan
+from scoresde.samplers.compiled import APPLY, COMBINE, DRAW, EVALUATE, SCALE, compiled
+from scoresde.samplers.plan import STATE, Move, Plan
 from scoresde.score import ScoreModel, ask
 
 
@@ -32,43 +35,58 @@ def execute(
 def _loop(plan: Plan, model, x, noise, ids, states, look) -> Tensor:
     registers: list[Tensor | None] = [None] * plan.registers
     registers[STATE] = x
-    last = {program.move.step: i for i, program in enumerate(plan.programs)}
-    for i, program in enumerate(plan.programs):
-        for op in program.instructions:
-            kind = type(op)
-            if kind is Combine:
-                registers[op.target] = lincomb(
-                    op.coefficients, [registers[source] for source in op.sources]
-                )
-            elif kind is Evaluate and op.variance is None:
-                registers[op.target] = model.predict(registers[op.state], op.level, op.kind)
-            elif kind is Evaluate:
-                predict = ask(model, "predict_with_variance", "a learned variance")
-                pair = predict(registers[op.state], op.level, op.to, op.kind)
-                registers[op.target], registers[op.variance] = pair
-            elif kind is Apply:
-                registers[op.target] = op.function(*(registers[source] for source in op.sources))
+    predict, normals = model.predict, _normals(plan.keys, noise, ids, x)
+    for move, operations, state, ends, forget in compiled(plan):
+        for code, target, a, b, c in operations:
+            if code == COMBINE:
+                registers[target] = lincomb(a, b(registers))
+            elif code == EVALUATE:
+                registers[target] = predict(registers[a], b, c)
+            elif code == DRAW:
+                registers[target] = next(normals)
+            elif code == SCALE:
+                registers[target] = lincomb(a, (registers[b],))
+            elif code == APPLY:
+                registers[target] = a(*[registers[source] for source in b])
             else:
-                registers[op.target] = _normal(op, noise, ids, x)
-        if states is not None and last[program.move.step] == i:
-            states.append(registers[program.state])
+                learned = ask(model, "predict_with_variance", "a learned variance")
+                registers[target], registers[a.variance] = learned(
+                    registers[a.state], a.level, a.to, a.kind
+                )
+        if states is not None and ends:
+            states.append(registers[state])
         if look is not None:
-            look(program.move, registers[program.state], ids)
-        for register in program.forget:
+            look(move, registers[state], ids)
+        for register in forget:
             registers[register] = None
     return registers[plan.programs[-1].state] if plan.programs else x
 
 
-def _normal(op: Draw, noise, ids: Tensor, x: Tensor) -> Tensor:
-    """The standard normals of a draw, in the dtype of x."""
+def _normals(keys: Sequence[Key], noise, ids: Tensor, x: Tensor) -> Iterator[Tensor]:
+    """The standard normals of each draw in turn, in the dtype of x.
+
+    A source may offer `many`, which draws several at a time, and `increment`, which knows the
+    Brownian path of each id; otherwise it is a function (step, purpose, ids, shape).
+    """
     shape = tuple(x.shape[1:])
-    if op.interval is not None and hasattr(noise, "increment"):
-        z = noise.increment(*op.interval, ids, shape)
+    if hasattr(noise, "many"):
+        source = noise.many(keys, ids, shape, x.dtype)
     else:
-        z = noise(op.step, op.purpose, ids, shape)
-    if z.shape != x.shape:
-        raise DataError(f"the noise source gives {tuple(z.shape)} for states {tuple(x.shape)}")
-    return z.to(x.dtype)
+        source = (_normal(key, noise, ids, shape).to(x.dtype) for key in keys)
+    given = 0
+    for z in source:
+        if z.shape != x.shape:
+            raise DataError(f"the noise source gives {tuple(z.shape)} for states {tuple(x.shape)}")
+        given += 1
+        yield z
+    raise DataError(f"the noise source gives {given} normals where {len(keys)} are asked for")
+
+
+def _normal(key: Key, noise, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
+    step, purpose, interval = key
+    if interval is not None and hasattr(noise, "increment"):
+        return noise.increment(*interval, ids, shape)
+    return noise(step, purpose, ids, shape)
 
 
 def _look(move: Move, x: Tensor, ids: Tensor) -> None:

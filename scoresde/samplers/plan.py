@@ -16,11 +16,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import Tensor
 
 from scoresde.errors import OptionError
-from scoresde.kernels import Purpose
+from scoresde.kernels import Key, Purpose
 from scoresde.processes import NoiseLevel
 
 STATE = 0  # the register that holds the start
@@ -159,9 +160,9 @@ class Program:
     forget: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
-    """All moves of a run, in order."""
+    """All moves of a run, in order; a plan is equal to itself alone, so it is quickly found."""
 
     programs: tuple[Program, ...]
     registers: int
@@ -172,7 +173,13 @@ class Plan:
 
     @property
     def draws(self) -> int:
-        return sum(isinstance(i, Draw) for p in self.programs for i in p.instructions)
+        return len(self.keys)
+
+    @cached_property
+    def keys(self) -> tuple[Key, ...]:
+        """(step, purpose, interval) of every draw, in order."""
+        every = (i for p in self.programs for i in p.instructions)
+        return tuple((i.step, i.purpose, i.interval) for i in every if isinstance(i, Draw))
 
 
 @dataclass

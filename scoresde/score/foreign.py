@@ -84,7 +84,12 @@ class Foreign(ScoreModel):
 
     def predict(self, x: Tensor, level: NoiseLevel, kind: str) -> Tensor:
         check_kind(kind)
-        home, z, out = self._evaluate(x, level)
+        return self._read(x, level, *self._evaluate(x, level), kind)
+
+    def _read(
+        self, x: Tensor, level: NoiseLevel, home: NoiseLevel, z: Tensor, out: Tensor, kind: str
+    ) -> Tensor:
+        """An output for the state z at home, as a kind's prediction for x at the level."""
         d = self.sigma_data
         if self._is_home(level, home):
             return convert(out, x, level, self.kind, kind, d)

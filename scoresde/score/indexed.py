@@ -2,6 +2,7 @@ r"""Networks on the timesteps of a discrete chain (DDPM, Improved DDPM, diffuser
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,7 @@ from scoresde.families import unknown
 from scoresde.processes import DiscreteDDPM, NoiseLevel
 from scoresde.processes.level import posterior_variance
 from scoresde.score.foreign import Foreign
+from scoresde.score.parametrization import check_kind
 
 INDEXED_KINDS = ("eps", "v", "x0")
 
@@ -81,9 +83,11 @@ class DiscreteNetwork(_Indexed):
 class LearnedVarianceNetwork(_Indexed):
     r"""A network of 2C channels: the prediction, then u in [-1, 1] of its reverse variance.
 
-    log Sigma = w log beta + (1 - w) log beta_tilde, w = (u + 1)/2, of a step between two levels
-    with beta = sigma^2_{t|s} and beta_tilde = sigma^2_Q. (Nichol & Dhariwal 2021, Improved DDPM,
-    eq. 15; `learned_range` elsewhere.) Options as in `DiscreteNetwork`.
+    log Sigma = w log beta + (1 - w) log beta_tilde, w = (u + 1)/2, of the law q(z_s | z_t) of a
+    step between two levels, respaced: beta = sigma^2_{t|s} and beta_tilde = sigma^2_Q of these two
+    on the network's own chain. Under any other process Sigma is carried over with the state.
+    (Nichol & Dhariwal 2021, Improved DDPM, eq. 15; `learned_range` elsewhere.) Options as in
+    `DiscreteNetwork`.
     """
 
     def _output_shape(self, z: Tensor) -> tuple[int, ...]:
@@ -93,15 +97,25 @@ class LearnedVarianceNetwork(_Indexed):
         home, z, out = super()._evaluate(x, level)
         return home, z, out[:, : x.shape[1]]
 
-    def reverse_variance(self, x: Tensor, level: NoiseLevel, target: NoiseLevel) -> Tensor:
-        """The learned variance (batch, *event) of the step from a level to a target below it.
+    def predict_with_variance(
+        self, x: Tensor, level: NoiseLevel, to: NoiseLevel, kind: str
+    ) -> tuple[Tensor, Tensor]:
+        """(the prediction, the variance (batch, *event) of the step down to `to`), in one pass.
 
-        Both are levels of a grid, with fields that are floats. 0 where the target is the data:
-        the last step adds no noise. One evaluation of the network beside that of `predict`.
+        Both are levels of a grid, with fields that are floats. The variance is 0 where `to` is the
+        data: the last step adds no noise.
         """
-        forward, posterior = posterior_variance(level, target)
-        if target.sigma == 0.0:
-            return torch.zeros_like(x)
-        _, _, out = super()._evaluate(x, level)
-        w = 0.5 * (out[:, x.shape[1] :] + 1.0)
-        return forward**w * posterior ** (1.0 - w)
+        check_kind(kind)
+        home, z, out = super()._evaluate(x, level)
+        channels = x.shape[1]
+        prediction = self._read(x, level, home, z, out[:, :channels], kind)
+        if to.sigma == 0.0:
+            return prediction, torch.zeros_like(x)
+        beta, beta_tilde = posterior_variance(_normalised(level), _normalised(to))
+        w = 0.5 * (out[:, channels:] + 1.0)
+        return prediction, to.scale**2 * beta**w * beta_tilde ** (1.0 - w)
+
+
+def _normalised(level: NoiseLevel) -> NoiseLevel:
+    """The level of equal SNR with alpha^2 + sigma^2 = 1, as all of a chain's are."""
+    return NoiseLevel(t=math.nan, alpha=level.alpha / level.scale, sigma=level.sigma / level.scale)

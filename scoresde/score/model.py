@@ -21,7 +21,9 @@ class ScoreModel(ABC):
     Optional capabilities, methods that a member offers or does not, asked for with `ask`:
     `log_density(x, level)` (batch,) in nats; `value_and_score(x, level)`, both from one pass;
     `divergence(x, level)`, the trace of the score's Jacobian in closed form;
-    `reverse_variance(x, level, target)`, learned; `conservative`, true if a gradient by
+    `predict_with_variance(x, level, to, kind)`, the prediction and, from the same pass, the
+    model's own variance of q(z_s | z_t) for the step from the level down to `to`, of the shape of
+    x or of one number a row, (batch, 1, ..., 1); `conservative`, true if a gradient by
     construction.
     """
 
@@ -59,12 +61,19 @@ class ScoreModel(ABC):
         return self
 
 
+_WAYS_OUT = {
+    "predict_with_variance": "take ancestral with variance='posterior' or 'forward', or wrap a "
+    "network of twice the channels as a LearnedVarianceNetwork",
+}
+
+
 def ask(model: ScoreModel, capability: str, whose: str):
     """The model's capability, or a `CapabilityError` that names who needs it."""
     method = getattr(model, capability, None)
     if method is None:
+        other = "take an exact density or a sampler that needs the score alone"
         raise CapabilityError(
             f"{whose} needs {capability} of its score model and {type(model).__name__} offers "
-            "none; take an exact density or a sampler that needs the score alone"
+            f"none; {_WAYS_OUT.get(capability, other)}"
         )
     return method

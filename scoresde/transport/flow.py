@@ -17,7 +17,7 @@ from torch import Tensor
 from scoresde.errors import OptionError
 from scoresde.processes import NoiseLevel
 from scoresde.result import Result
-from scoresde.samplers import DDIM, GridSampler, ProbabilityFlow, Sampler, sample
+from scoresde.samplers import DDIM, FlowSampler, GridSampler, Sampler, sample
 from scoresde.samplers.plan import Move
 from scoresde.score import ScoreModel
 
@@ -52,7 +52,7 @@ class FlowInversion(Sampler):
     order p where p is odd and p + 1 where it is even (the first error term is undone on the way).
     """
 
-    flow: ProbabilityFlow
+    flow: FlowSampler
 
     def run(self, model, levels, x, noise, ids, trajectory=False) -> Result:
         return self.flow.rise(model, levels, x, ids, trajectory)
@@ -63,13 +63,13 @@ def inverse_of(sampler: Sampler) -> Sampler:
 
     Raises `OptionError` for a sampler that has no inverse here.
     """
-    if isinstance(sampler, ProbabilityFlow):
+    if isinstance(sampler, FlowSampler):
         return FlowInversion(flow=sampler)
     if isinstance(sampler, DDIM) and not sampler.stochastic:
         return DDIMInversion()
     raise OptionError(
-        f"{sampler} cannot encode: data are encoded by probability-flow (to tolerance) or by ddim "
-        "with eta = 0 (to first order)"
+        f"{sampler} cannot encode: data are encoded by probability-flow, torchdiffeq or scipy-flow "
+        "(to tolerance, or to a fixed method's order), or by ddim with eta = 0 (to first order)"
     )
 
 

@@ -19,6 +19,7 @@ from scoresde.verify.invariant_law import invariant_checks
 from scoresde.verify.mixture_law import mixture_law_checks
 from scoresde.verify.order import order_checks
 from scoresde.verify.plugins import plugin, read
+from scoresde.verify.per_sample import per_sample_checks
 from scoresde.verify.precision import precision_checks
 from scoresde.verify.references import REFERENCES
 from scoresde.verify.strong import ONE_LIMIT, path_limit_checks, strong_order_checks
@@ -67,7 +68,10 @@ def laws_of(sampler: Sampler | LangevinKernel) -> dict[str, Law]:
         "mixture law": mixture_law_checks,
     }
     if not sampler.stochastic and sampler.evaluations is None and sampler.order is None:
-        return {**laws, "flow": flow_checks, "gaussian law": gaussian_flow_checks}
+        if not sampler.batched:
+            del laws["mixture law"]  # thousands of samples; "flow" tells more, and of a few
+        laws |= {"flow": flow_checks, "gaussian law": gaussian_flow_checks}
+        return {**laws, "per sample": per_sample_checks}
     if type(sampler) in REFERENCES:
         laws["gaussian law"] = reference_checks
     if not sampler.stochastic:

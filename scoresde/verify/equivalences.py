@@ -15,15 +15,18 @@ _PC = "predictor-corrector(predictor={}, corrector=none)"
 ANY = ("vp-linear", "ve", "rectified-flow")
 EQUALITIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("euler", "ddim", ANY),
-    ("euler(variable=sigma)", "ddim", ANY),
     ("euler(variable=time)", "euler-maruyama(eta=0)", ANY),
     ("ancestral", "ddim(eta=1)", ANY),
     ("euler-ancestral", "ddim(eta=1)", ANY),
     ("dpmpp-1", "ddim", ANY),
-    ("dpm-solver(order=1)", "ddim", ANY),
-    ("lms(order=1)", "ddim", ANY),
-    ("ipndm(order=1)", "ddim", ANY),
-    ("unipc(order=1, corrector=False)", "ddim", ANY),
+    ("dpm-solver(solver_order=1)", "ddim", ANY),
+    ("lms(max_order=1)", "ddim", ANY),
+    ("ipndm(max_order=1)", "ddim", ANY),
+    ("ipndm(variable_step=True)", "lms", ANY),
+    ("er-sde(stages=1, noise_scale=ode)", "ddim", ANY),
+    ("unipc(solver_order=1, corrector=False)", "ddim", ANY),
+    ("deis(solver_order=1)", "ddim", ANY),
+    ("unipc(solver_order=2, corrector=False)", "dpmpp-2m", ANY),
     ("dpmpp-2m-sde(eta=0)", "dpmpp-2m", ANY),
     ("dpmpp-2s-ancestral(eta=0)", "dpmpp-2s", ANY),
     (

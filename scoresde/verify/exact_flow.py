@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scoresde.processes import NoiseLevel
 from scoresde.verify.mixture import MixtureScore
-from scoresde.verify.settings import Setting, starts
+from scoresde.verify.settings import STARTS, Setting, starts
 
 # one error norm for all starts: its RMS is held below 1e-12 by more than the square root of
 # their number
@@ -19,14 +19,14 @@ TOLERANCE = 1e-13
 
 
 @cache
-def flow_of_mixture(setting: Setting) -> tuple[Tensor, Tensor]:
+def flow_of_mixture(setting: Setting, count: int = STARTS) -> tuple[Tensor, Tensor]:
     """(states at the setting's first level, the exact flow's states at its last), (starts, 2).
 
     du/dphi = v(u, phi) with u = x/sqrt(alpha^2 + sigma^2), phi = atan2(sigma, alpha), from the
     first level down to the last (Hairer, Norsett & Wanner 1993, DOP853).
     """
     first, last = setting.levels(1)
-    x = starts(first)
+    x = starts(first, count)
     model = MixtureScore()
 
     def rate(phi: float, u: np.ndarray) -> np.ndarray:

@@ -81,12 +81,12 @@ def weak_order_checks(
     steps: Sequence[int] = WEAK_STEPS,
 ) -> list[Check]:
     """`weak_order` against the slope of the moments' error; no Monte Carlo."""
-    checks = []
+    checks, floor = [], max(WEAK_FLOOR, getattr(sampler, "rounding", 0.0))
     for setting in where or settings():
         errors = errors_by_steps(
-            lambda n, s=setting: error_on_normals(sampler, s, n), steps, WEAK_FLOOR
+            lambda n, s=setting: error_on_normals(sampler, s, n), steps, floor
         )
-        measured = slope(errors, WEAK_FLOOR)
+        measured = slope(errors, floor)
         detail = f"error of the moments {errors[-1]:.1e} at {steps[len(errors) - 1]} steps"
         checks.append(
             judge(

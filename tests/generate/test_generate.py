@@ -31,7 +31,7 @@ METHODS = {
     },
     "euler-maruyama": {"sampler": "euler-maruyama", "grid": {"name": "uniform-time", "steps": 8}},
     "flow": {
-        "sampler": {"name": "probability-flow", "method": "midpoint"},
+        "sampler": {"name": "torchdiffeq", "method": "midpoint"},
         "grid": {"name": "karras", "steps": 4},
     },
     "mala": {

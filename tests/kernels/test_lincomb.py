@@ -39,5 +39,32 @@ def test_it_is_the_sum(shape, dtype, eps, terms, kind) -> None:
 
 
 def test_an_unequal_number_of_terms_is_refused() -> None:
-    with pytest.raises(ValueError, match="argument"):
-        lincomb([1.0], [torch.zeros(1), torch.zeros(1)])
+    for coefficients, terms in (([1.0], 2), ([1.0, 2.0], 1), ([], 0)):
+        with pytest.raises(ValueError, match=f"{len(coefficients)} coefficients for {terms} "):
+            lincomb(coefficients, [torch.zeros(1)] * terms)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_it_is_the_chain_of_single_operations_bit_for_bit(dtype) -> None:
+    """Also where the first coefficient is 1, 0 or -0, or too small for the dtype."""
+    generator = torch.Generator().manual_seed(0)
+    x, y, z = (
+        torch.randn(5, 3, generator=generator, dtype=torch.float64).to(dtype) for _ in "xyz"
+    )
+    x[0, 0] = 0.0
+    for first in (1.0, -1.0, 0.0, -0.0, 0.3, 1e-50, 1e30):
+        expected = (x * first).add(y, alpha=0.7).add(z, alpha=-1.3)
+        got = lincomb([first, 0.7, -1.3], [x, y, z])
+        assert torch.equal(got, expected)
+        alone = lincomb([first], [x])
+        assert torch.equal(alone, x * first)
+        assert torch.equal(alone.signbit(), (x * first).signbit())
+
+
+def test_gradients_pass_through_it() -> None:
+    x, y = (torch.ones(3, dtype=torch.float64, requires_grad=True) for _ in "xy")
+    with torch.inference_mode():
+        lincomb([0.12345, 2.0], [x, y])  # what it remembers must serve a backward pass too
+    lincomb([0.12345, 2.0], [x, y]).sum().backward()
+    assert x.grad.tolist() == [0.12345] * 3
+    assert y.grad.tolist() == [2.0] * 3

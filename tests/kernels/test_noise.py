@@ -1,5 +1,6 @@
 """Noise is a function of (seed, purpose, step, id, element), and it is normal."""
 
+import hashlib
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import stats
 
 from scoresde.errors import OptionError
 from scoresde.kernels import Noise, Purpose, normal, philox, uniform
-from scoresde.kernels.noise import _cos_sin_turn, _log
+from scoresde.kernels.box_muller import box_muller
 
 VECTORS = [  # Random123, kat_vectors: philox4x32 10
     ("00000000 00000000 00000000 00000000", "00000000 00000000",
@@ -20,6 +21,9 @@ VECTORS = [  # Random123, kat_vectors: philox4x32 10
     ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0",
      "d16cfe09 94fdcceb 5001e420 24126ea1"),
 ]  # fmt: skip
+
+
+DIGEST = "8f4c1bb2c634c83e06f0897db2a1467d2c785142331039c414c06de65feeba68"
 
 
 def ints(text: str) -> list[int]:
@@ -60,19 +64,21 @@ def ulps(got: torch.Tensor, exact: np.ndarray) -> float:
     return float(np.max(np.abs(got.numpy() - exact) / np.spacing(np.abs(exact))))
 
 
-def test_own_functions_are_within_four_ulp() -> None:
+def test_normals_are_within_eight_ulp_of_box_and_muller() -> None:
+    """Four of the series, three of the reference's log and root, one of the product."""
     words = np.concatenate([
         np.random.default_rng(0).integers(0, 2**32, 20_000),
         np.arange(500), 2**32 - 1 - np.arange(500),
-        np.concatenate([q * 2**30 + np.arange(-300, 300) for q in (1, 2, 3)]),
+        np.concatenate([q * 2**29 + np.arange(-300, 300) for q in range(1, 8)]),
+        int(2**31.5) + np.arange(-300, 300),  # m about sqrt(1/2)
     ])  # fmt: skip
-    u = (words + 0.5) / 2**32
-    assert ulps(_log(torch.from_numpy(u)), np.array([math.log(x) for x in u])) <= 4
+    others = np.random.default_rng(1).permutation(words)
+    radius = np.array([math.sqrt(-2.0 * math.log((w + 0.5) / 2**32)) for w in words])
     # cos(2 pi u) of the real number pi, by reduction to an eighth turn before any rounding
-    cos, sin = _cos_sin_turn(torch.from_numpy(u))
-    exact_cos, exact_sin = zip(*(turn(int(w)) for w in words), strict=True)
-    assert ulps(cos, np.array(exact_cos)) <= 4
-    assert ulps(sin, np.array(exact_sin)) <= 4
+    exact = np.array([turn(int(w)) for w in others]) * radius[:, None]
+    got = box_muller(torch.from_numpy(words), torch.from_numpy(others))
+    assert ulps(got[0], exact[:, 0]) <= 8
+    assert ulps(got[1], exact[:, 1]) <= 8
 
 
 def turn(word: int) -> tuple[float, float]:
@@ -131,6 +137,49 @@ def test_distinct_keys_share_no_number() -> None:
     ]
     numbers = torch.cat(drawn)
     assert len(numbers.unique()) == len(numbers)
+
+
+def test_the_numbers_are_those_of_every_release() -> None:
+    """A digest of their bytes: a stored seed must give its samples again."""
+    ids = torch.tensor([0, 1, 77, 2**33 + 5])
+    digest = hashlib.sha256()
+    for shape in ((1,), (2,), (3,), (7,), (3, 32, 32)):
+        for purpose, step in ((0, 0), (5, 2**32 - 1), (13, 12345)):
+            digest.update(normal(2**32 - 1, purpose, step, ids, shape).numpy().tobytes())
+            digest.update(uniform(7, purpose, step, ids, shape).numpy().tobytes())
+    assert digest.hexdigest() == DIGEST
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (3, 5), (0,)])
+@pytest.mark.parametrize("rows", [1, 7])
+def test_many_draws_are_the_single_draws(shape, rows, monkeypatch) -> None:
+    """Bit for bit, however many are drawn together and whatever their keys."""
+    ids, noise = torch.arange(rows) + 2**32, Noise(5)
+    keys = [(k, 1, None) for k in range(9)] + [(3, 2, (0.0, 1.0)), (2**32 - 1, 1, None)]
+    for together in (1, 40, 2**16):
+        monkeypatch.setattr("scoresde.kernels.noise.DRAWN_AHEAD", together)
+        drawn = list(noise.many(keys, ids, shape))
+        assert len(drawn) == len(keys)
+        for z, (step, purpose, _) in zip(drawn, keys, strict=True):
+            assert torch.equal(z, noise(step, purpose, ids, shape))
+    single = next(noise.many(keys, ids, shape, torch.float32))
+    assert torch.equal(single, noise(0, 1, ids, shape).float())
+    assert list(noise.many([], ids, shape)) == []
+
+    class Silent(Noise):
+        def __call__(self, step, purpose, ids, shape):
+            return torch.zeros(len(ids), *shape, dtype=torch.float64)
+
+    assert not next(Silent(5).many(keys, ids, shape)).any()
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 64])
+def test_the_size_of_a_piece_changes_no_number(lanes: int, monkeypatch) -> None:
+    ids = torch.arange(5)
+    whole = [normal(1, 1, 2, ids, (count,)) for count in (2, 6, 40)]
+    monkeypatch.setattr("scoresde.kernels.noise.LANES", lanes)
+    for z, count in zip(whole, (2, 6, 40), strict=True):
+        assert torch.equal(normal(1, 1, 2, ids, (count,)), z)
 
 
 def test_the_callable_is_the_function() -> None:

@@ -15,7 +15,7 @@ from scoresde.samplers import (
     EulerMaruyama,
     GridSampler,
     Heun,
-    ProbabilityFlow,
+    TorchdiffeqFlow,
     sample,
 )
 from scoresde.samplers.grids import Explicit
@@ -56,7 +56,7 @@ def test_a_lost_state_names_step_level_and_ids(variant: str) -> None:
 def test_a_lost_flow_names_its_ids() -> None:
     levels = Explicit(noise_ratios=(8.0, 1.0, 0.2), final="min").levels(PROCESSES["ve"]())
     with pytest.raises(NonFiniteError, match=r"71"):
-        sample(Breaks(), ProbabilityFlow(method="rk4"), levels, torch.ones(2, 2).double(),
+        sample(Breaks(), TorchdiffeqFlow(method="rk4"), levels, torch.ones(2, 2).double(),
                ids=torch.tensor([70, 71]))  # fmt: skip
 
 

@@ -15,12 +15,12 @@ from scoresde.samplers import (
     DPMSolverPP2M,
     GridSampler,
     Heun,
-    ProbabilityFlow,
     sample,
     start,
 )
 from scoresde.samplers.grids import Explicit, Karras, UniformLogSNR
 from scoresde.score import ExactScore
+from scoresde.verify import named
 
 EVERY_VARIANT = pytest.mark.parametrize("variant", VARIANTS)
 EXACT = ExactScore(DENSITY)
@@ -57,7 +57,7 @@ def test_a_sample_does_not_depend_on_its_batch(variant: str) -> None:
         assert again.given.keys() == noise.given.keys()
         for key, z in again.given.items():
             assert torch.equal(z, noise.given[key])
-    if variant == "probability-flow":
+    if not VARIANTS[variant].batched:
         return  # one row at a time as it is
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     turned = sample(EXACT, VARIANTS[variant], levels, x[order], Noise(4), ids=ids[order]).x
@@ -75,8 +75,14 @@ def test_evaluations_are_counted_and_declared(variant: str, final: str) -> None:
     if isinstance(sampler, GridSampler):
         assert nfe.tolist() == [sampler.plan(levels).nfe] * 3
     if sampler.evaluations is not None:
-        saved = isinstance(sampler, Heun) and final == "clean"  # its last step is Euler's
-        assert nfe.tolist() == [6 * sampler.evaluations - saved] * 3
+        spent = set(nfe.tolist())
+        if getattr(sampler, "start", "") == "single-step":  # dearer until it has a past
+            assert min(spent) > 6 * sampler.evaluations
+        elif final == "clean":  # where a member's last step may be of fewer stages, or of one
+            fewest = 5 * sampler.evaluations + 1
+            assert spent <= set(range(fewest, 6 * sampler.evaluations + 1)), spent
+        else:
+            assert spent == {6 * sampler.evaluations}
 
 
 @EVERY_VARIANT
@@ -119,7 +125,7 @@ def test_the_last_level_has_the_targets_law_on_a_fine_grid(variant: str) -> None
 
 
 @pytest.mark.parametrize("sampler", [
-    Ancestral(), DDIM(), DDIM(eta=1.0), DPMSolverPP2M(), ProbabilityFlow(method="rk4"),
+    Ancestral(), DDIM(), DDIM(eta=1.0), DPMSolverPP2M(), named("torchdiffeq(method=rk4)"),
 ])  # fmt: skip
 @pytest.mark.parametrize("name", ["rectified-flow", "vp-cosine"])
 def test_the_others_start_at_pure_noise(sampler, name: str) -> None:

@@ -13,7 +13,6 @@ from scoresde.score import (
     Denoiser,
     DiscreteNetwork,
     ExactScore,
-    LearnedVarianceNetwork,
     Preconditioned,
     VelocityField,
 )
@@ -236,26 +235,3 @@ def test_whole_indices_are_exact_on_the_chain_and_half_a_step_off_between() -> N
         exact = EXACT.predict(z, level, "x0")
         off = float((got - exact).abs().max())
         assert 0.0 < off < 20.0 * (level.phi - asked.phi)
-
-
-@pytest.mark.parametrize("away", ["edm", "rectified-flow", "ddpm"])
-def test_a_learned_variance_lies_between_its_two_bounds(away) -> None:
-    """u = 1 is beta, u = -1 beta-tilde, 0 their geometric mean, on the level's own process."""
-    w = torch.tensor([1.0, -1.0, 0.0, 0.5]).double()[:, None]
-
-    def function(z, index):
-        return torch.cat([indexed("eps", CHAIN, 0)(z, index), w.expand(4, 2)], dim=1)
-
-    model = LearnedVarianceNetwork(function, (2,), CHAIN)
-    process = PROCESSES[away]()
-    t, s = process.at_log_snr(0.3), process.at_log_snr(1.7)
-    z = states(t, 4)
-    exact = ExactScore(DENSITY).predict(z, t, "x0")
-    torch.testing.assert_close(model.predict(z, t, "x0"), exact, rtol=1e-10, atol=1e-10)
-    beta = t.sigma**2 - (t.alpha / s.alpha) ** 2 * s.sigma**2
-    tilde = beta * s.sigma**2 / t.sigma**2
-    expected = torch.tensor([beta, tilde, math.sqrt(beta * tilde), beta**0.75 * tilde**0.25])
-    got = model.reverse_variance(z, t, s)
-    torch.testing.assert_close(got, expected.double()[:, None].expand(4, 2), rtol=1e-6, atol=0.0)
-    assert float(model.reverse_variance(z, t, CLEAN).abs().max()) == 0.0
-    assert not hasattr(MODELS["eps from 0"], "reverse_variance")

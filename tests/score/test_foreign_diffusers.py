@@ -144,12 +144,14 @@ def test_a_learned_range_is_a_variance_between_beta_and_beta_tilde() -> None:
     for t in (5, 400, 999):
         u = net(x, torch.tensor(t)).sample[:, 1:]
         expected = own._get_variance(t, predicted_variance=u).exp()
-        got = model.reverse_variance(x, chain.at((t + 1) / 1000), chain.at(t / 1000))
+        levels = chain.at((t + 1) / 1000), chain.at(t / 1000)
+        _, got = model.predict_with_variance(x, *levels, "eps")
         # log beta-tilde from float32's differences of products near 1
         torch.testing.assert_close(got.log(), expected.log(), rtol=1e-3, atol=1e-3)
-    assert float(model.reverse_variance(x, chain.at(0.001), CLEAN).abs().max()) == 0.0
+    _, last = model.predict_with_variance(x, chain.at(0.001), CLEAN, "eps")
+    assert float(last.abs().max()) == 0.0
     other = diffusers.DDPMScheduler(variance_type="learned", clip_sample=False)
-    assert not hasattr(from_unet(net, other.config), "reverse_variance")
+    assert not hasattr(from_unet(net, other.config), "predict_with_variance")
 
 
 @pytest.mark.parametrize(("options", "named"), [

@@ -30,7 +30,7 @@ SOURCE = exact_source(
 TABLES = {
     "heun": {"sampler": "heun", "grid": {"name": "uniform-log-snr", "steps": 6}},
     "ddim, from alpha = 0": {"sampler": "ddim", "grid": {"name": "uniform-time", "steps": 6}},
-    "rk4": {"sampler": {"name": "probability-flow", "method": "rk4"}, "grid": "uniform-time"},
+    "rk4": {"sampler": {"name": "torchdiffeq", "method": "rk4"}, "grid": "uniform-time"},
     "guided": {"sampler": "heun", "grid": "karras", "guidance": {"name": "classifier-free"}},
 }
 

@@ -46,12 +46,9 @@ def test_the_court_sits_on_three_processes_and_a_positive_sigma():
 @pytest.mark.parametrize("name", members_under("order"))
 def test_measured_order_is_the_declared_one(name):
     """One process and coarse grids; the whole court is a slow law."""
-    high = (named(name).order_cold or 1) > 2
-    assert all_pass(order_checks(name, named(name), where=ONE_PLACE, steps=_coarse(high)))
-
-
-def _coarse(high: bool) -> tuple[int, ...]:
-    return (20, 40, 80, 160, 320) if high else (40, 80, 160)
+    sampler = named(name)
+    steps = (40, 80, 160, 320, 640) if (sampler.order or 1) > 2 else (40, 80, 160)
+    assert all_pass(order_checks(name, sampler, where=ONE_PLACE, steps=steps))
 
 
 @pytest.mark.parametrize("name", members_under("weak order"))

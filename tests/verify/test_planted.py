@@ -43,7 +43,7 @@ def test_a_swapped_sigma_costs_the_order_under_every_process(sampler):
     ("sampler", "reference"),
     [
         (planted.SwappedDDIM(), exponential.ddim),
-        (planted.Swapped2M(), exponential.dpm_solver_pp_2m),
+        (planted.Swapped2M(), exponential.multistep),
         (planted.HalvedDiffusion(), stochastic.euler_maruyama),
         (planted.Inflated(), stochastic.ddpm),
     ],

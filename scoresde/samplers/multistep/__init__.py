@@ -1,5 +1,8 @@
 """Linear multistep methods on the probability flow."""
 
-MEMBERS: dict[str, type] = {}
+from scoresde.samplers.multistep.ipndm import IPNDM
+from scoresde.samplers.multistep.lms import LMS
 
-__all__ = ["MEMBERS"]
+MEMBERS = {"lms": LMS, "ipndm": IPNDM}
+
+__all__ = ["IPNDM", "LMS", "MEMBERS"]

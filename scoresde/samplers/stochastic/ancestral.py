@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from scoresde.errors import OptionError
 from scoresde.families import unknown
 from scoresde.processes.level import posterior_variance
 from scoresde.samplers.base import GridSampler
 
-VARIANCES = ("posterior", "forward")
+VARIANCES = ("posterior", "forward", "learned")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +21,16 @@ class Ancestral(GridSampler):
 
     The exact posterior q(z_s | z_t, x) with x0 in place of x. d^2 is `posterior`, sigma^2_Q =
     sigma^2_{t|s} sigma_s^2/sigma_t^2 (DDPM's beta tilde), or `forward`, sigma^2_{t|s} (DDPM's
-    beta); no noise is added on the step to the data. On a subset of the chain's instants these
-    are the respaced variances of Nichol & Dhariwal 2021, sec. 4. Weak order 1, one evaluation a
-    step. (Ho, Jain & Abbeel 2020, Denoising diffusion probabilistic models, eq. 6-7 and algorithm
-    2.)
+    beta), or `learned`: what the model itself predicts of q(z_s | z_t), from the same evaluation;
+    its capability `predict_with_variance`. No noise is added on the step to the data, so that the
+    first beta tilde, which is 0 and which DDPM's code replaces by the second, is never asked for.
+
+    On a subset of the chain's instants these are the respaced variances of Nichol & Dhariwal 2021,
+    sec. 4. Weak order 1, with the best variance exact on a Gaussian of independent coordinates;
+    one evaluation and one normal a step. (Ho, Jain & Abbeel 2020, Denoising diffusion
+    probabilistic models, eq. 6-7 and algorithm 2; Nichol & Dhariwal 2021, Improved DDPM, eq. 15;
+    Bao et al. 2022, Analytic-DPM, theorem 1.) Raises `CapabilityError` for `learned` where the
+    model offers no variance.
     """
 
     variance: str = "posterior"
@@ -38,10 +46,17 @@ class Ancestral(GridSampler):
 
     def step(self, tape, x, t, s, memory):
         forward, posterior = posterior_variance(t, s)
-        d2 = posterior if self.variance == "posterior" else forward
-        if s.sigma == 0.0:
-            d2 = 0.0
-        x0 = tape.evaluate(x, t, "x0")
         z = tape.normal(between=(t, s))
+        if self.variance == "learned" and s.sigma > 0.0:
+            x0, variance = tape.evaluate_with_variance(x, t, s, "x0")
+            noise = tape.apply(_scaled, variance, z)
+        else:
+            x0 = tape.evaluate(x, t, "x0")
+            d2 = forward if self.variance == "forward" else posterior
+            noise = math.sqrt(d2 if s.sigma > 0.0 else 0.0) * z
         keep = t.alpha / s.alpha * (s.sigma / t.sigma) ** 2
-        return keep * x + s.alpha * forward / t.sigma**2 * x0 + math.sqrt(d2) * z, None
+        return keep * x + s.alpha * forward / t.sigma**2 * x0 + noise, None
+
+
+def _scaled(variance: Tensor, z: Tensor) -> Tensor:
+    return variance.sqrt() * z

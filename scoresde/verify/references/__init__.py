@@ -12,11 +12,20 @@ from scoresde.verify.references import (
     multistep,
     runge_kutta,
     stochastic,
+    stochastic_exponential,
 )
 
 REFERENCES = {
     member: reference
-    for kind in (runge_kutta, exponential, multistep, stochastic, corrected, adaptive)
+    for kind in (
+        runge_kutta,
+        exponential,
+        multistep,
+        stochastic,
+        stochastic_exponential,
+        corrected,
+        adaptive,
+    )
     for member, reference in kind.REFERENCES.items()
 }
 """By the very class: a subclass is a sampler of its own, and is judged by its limit."""

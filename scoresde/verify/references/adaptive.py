@@ -49,4 +49,4 @@ def runge_kutta(sampler, process, levels, law, first):
     return Normals(scale * (rest + slope * first.mean), (scale * slope) ** 2 * first.variance)
 
 
-REFERENCES = {samplers.ProbabilityFlow: runge_kutta}
+REFERENCES = {samplers.TorchdiffeqFlow: runge_kutta}
