@@ -151,8 +151,13 @@ class Generator:
             "chain": chain,
             "log_prob": self.request.log_prob,
             "label": self.labels is not None,
-            "facts": dict(self.sampler.facts) if chain is None else {"acceptance": self.request.dtype},
+            "facts": self._facts(),
         }
+
+    def _facts(self) -> dict[str, str]:
+        if self.kernel is not None:
+            return {"acceptance": self.request.dtype}
+        return dict(self.sampler.facts)
 
     def start_share(self) -> float:
         """The share of the data in a first state's variance, about alpha^2 d^2/scale^2.

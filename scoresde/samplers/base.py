@@ -193,10 +193,11 @@ def sample(
     """Carry states x (batch, *event), at the law of levels[0], along the grid.
 
     Arithmetic is done in the dtype of x, coefficients in float64. `noise(step, purpose, ids,
-    shape)` gives standard normals (default: `Noise(0)`) and `ids` (batch,) int64 the identity of
-    each row (default: 0, 1, ...). Raises `DataError` for x that does not fit the model,
-    `OptionError` for a grid that the sampler cannot follow, `NonFiniteError` naming step, level
-    and ids.
+    shape)` gives standard normals (default: `Noise(0)`; `BrownianNoise` gives one path a sample
+    on every grid; a source may offer `many` and `increment` as these do) and `ids` (batch,) int64
+    the identity of each row (default: 0, 1, ...). Raises `DataError` for x that does not fit the
+    model, `OptionError` for a grid that the sampler cannot follow, `NonFiniteError` naming step,
+    level and ids.
     """
     if not isinstance(x, Tensor) or x.ndim == 0 or len(x) == 0:
         raise DataError(f"x is a tensor of one state or more, got {type(x).__name__}")

@@ -68,8 +68,9 @@ def inverse_of(sampler: Sampler) -> Sampler:
     if isinstance(sampler, DDIM) and not sampler.stochastic:
         return DDIMInversion()
     raise OptionError(
-        f"{sampler} cannot encode: data are encoded by probability-flow, torchdiffeq or scipy-flow "
-        "(to tolerance, or to a fixed method's order), or by ddim with eta = 0 (to first order)"
+        f"{sampler} cannot encode: data are encoded by probability-flow, torchdiffeq or "
+        "scipy-flow (to tolerance, or to a fixed method's order), or by ddim with eta = 0 (to "
+        "first order)"
     )
 
 

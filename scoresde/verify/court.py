@@ -18,8 +18,8 @@ from scoresde.verify.gaussian_law import limit_checks, reference_checks, weak_or
 from scoresde.verify.invariant_law import invariant_checks
 from scoresde.verify.mixture_law import mixture_law_checks
 from scoresde.verify.order import order_checks
-from scoresde.verify.plugins import plugin, read
 from scoresde.verify.per_sample import per_sample_checks
+from scoresde.verify.plugins import plugin, read
 from scoresde.verify.precision import precision_checks
 from scoresde.verify.references import REFERENCES
 from scoresde.verify.strong import ONE_LIMIT, path_limit_checks, strong_order_checks

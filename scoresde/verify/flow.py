@@ -77,5 +77,7 @@ def gaussian_flow_checks(name: str, sampler: Sampler) -> list[Check]:
         got = sample(NormalScore(law), sampler, (first, last), mean + offsets * spread).x
         spread = torch.from_numpy(after.variance).sqrt()
         error = float(((got - torch.from_numpy(after.mean)) / spread - offsets).abs().max())
-        checks.append(judge(name, "gaussian law", setting.title, error, 0.0, FLOW_BOUND, f"flow{at}"))
+        checks.append(
+            judge(name, "gaussian law", setting.title, error, 0.0, FLOW_BOUND, f"flow{at}")
+        )
     return checks

@@ -86,7 +86,9 @@ class _Impulses:
         if self.count == 0:
             self.rows.setdefault(key, len(self.rows) + 2)
         elif key not in self.rows:
-            raise OptionError(f"noise {key} is asked for in one run and not in another")
+            raise OptionError(
+                f"the sampler is not affine: it asks for noise {key} in one run and not in another"
+            )
         else:
             z[ids == self.rows[key]] = 1.0
             z[ids == self.count - 1] = 0.1 + 0.01 * (self.rows[key] % 7)

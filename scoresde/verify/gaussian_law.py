@@ -8,7 +8,7 @@ import numpy as np
 
 from scoresde.samplers import Sampler
 from scoresde.verify.gaussian import Normals, moments, targets
-from scoresde.verify.order import errors_by_steps, slope
+from scoresde.verify.order import SETTLED, errors_by_steps, slope
 from scoresde.verify.references import REFERENCES
 from scoresde.verify.settings import Setting, own_grid, settings
 from scoresde.verify.verdict import Check, judge, worst_of
@@ -82,9 +82,12 @@ def weak_order_checks(
 ) -> list[Check]:
     """`weak_order` against the slope of the moments' error; no Monte Carlo."""
     checks, floor = [], max(WEAK_FLOOR, getattr(sampler, "rounding", 0.0))
-    for setting in where or settings():
+    for place, setting in enumerate(where or settings()):
         errors = errors_by_steps(
-            lambda n, s=setting: error_on_normals(sampler, s, n), steps, floor
+            lambda n, s=setting: error_on_normals(sampler, s, n),
+            steps,
+            floor,
+            SETTLED if place else 0.0,
         )
         measured = slope(errors, floor)
         detail = f"error of the moments {errors[-1]:.1e} at {steps[len(errors) - 1]} steps"

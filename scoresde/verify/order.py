@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from scoresde.processes import NoiseLevel
 from scoresde.samplers import Sampler, sample
@@ -16,6 +17,7 @@ from scoresde.verify.verdict import Check, judge
 STEPS = (10, 20, 40, 80, 160, 320, 640, 1280)
 FLOOR = 1e-12  # relative; below it an error is rounding
 ORDER_BOUND = 0.15
+SETTLED, SETTLED_STEPS = 0.03, 160  # three slopes this near, at this many steps
 COLD_START = -2.0  # a log SNR where the score bends: from pure noise a cold start costs nothing
 
 
@@ -35,15 +37,25 @@ def slope(errors: Sequence[float], floor: float = FLOOR) -> float:
 
 
 def errors_by_steps(
-    measure: Callable[[int], float], steps: Sequence[int] = STEPS, floor: float = FLOOR
+    measure: Callable[[int], float],
+    steps: Sequence[int] = STEPS,
+    floor: float = FLOOR,
+    settled: float = 0.0,
 ) -> list[float]:
-    """Errors at doubling step counts, as far as the next would still be above rounding."""
-    errors = []
+    """Errors at doubling step counts, as far as the next would still be above rounding.
+
+    Earlier where the slopes of three halvings have come within `settled` of one another.
+    """
+    errors: list[float] = []
     for count in steps:
         errors.append(measure(count))
         enough = len(errors) > 2 and errors[-1] ** 2 < floor * errors[-2]
         if enough or not errors[-1] > floor:
             break
+        if settled and len(errors) > 3 and count >= SETTLED_STEPS:
+            slopes = [math.log2(a / b) for a, b in pairwise(errors[-4:])]
+            if max(slopes) - min(slopes) < settled:
+                break
     return errors
 
 
@@ -79,8 +91,9 @@ def order_checks(
 ) -> list[Check]:
     """`order_cold` against the slope from the sampler's own start, `order` where it differs.
 
-    A deterministic sampler with a fixed number of evaluations a step has an order: one that
-    declares none fails.
+    Under the first process up to the last step count, where a small term of lower order would
+    show; under the others until the slopes have settled. A deterministic sampler with a fixed
+    number of evaluations a step has an order: one that declares none fails.
     """
     checks, floor = [], getattr(sampler, "rounding", FLOOR)
     cases = [("order, own start", sampler.order_cold, False, where or settings())]
@@ -91,9 +104,12 @@ def order_checks(
             ("order, accurate start", sampler.order, True, where or settings()),
         ]
     for law, declared, accurate, places in cases:
-        for setting in places:
+        for place, setting in enumerate(places):
             errors = errors_by_steps(
-                lambda n, s=setting, a=accurate: error_on_mixture(sampler, s, n, a), steps, floor
+                lambda n, s=setting, a=accurate: error_on_mixture(sampler, s, n, a),
+                steps,
+                floor,
+                SETTLED if place else 0.0,
             )
             detail = f"error {errors[-1]:.1e} at {steps[len(errors) - 1]} steps"
             if declared is None:

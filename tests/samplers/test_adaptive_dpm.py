@@ -70,7 +70,7 @@ def by_the_paper(x: np.ndarray, sampler: DPMAdaptive, at: float, end: float):
         error = np.sqrt(np.mean(((low - high) / within) ** 2))
         if error <= 1.0:
             x, before, at = high, low, at + h
-        h = min(coarse(0.9 * h * max(error, 1e-10) ** (-1 / order)), end - at)
+        h = min(coarse(h * min(0.9 * error ** (-1 / order), 5.0)), end - at)
         if abs(end - at) < 1e-14:
             break
     return x, nfe

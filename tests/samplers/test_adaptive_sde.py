@@ -73,7 +73,7 @@ def by_the_paper(x: np.ndarray, id_: int, sampler: AdaptiveSDE, t: float, end: f
             x, t, before = new, t - h, euler
         if t - end < 1e-12:
             break
-        h = min(t - end, coarse(0.9 * h * error**-0.9))
+        h = min(t - end, coarse(h * min(0.9 * error**-0.9, 5.0)))
     return x, nfe
 
 

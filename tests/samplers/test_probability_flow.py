@@ -93,7 +93,9 @@ def test_rows_that_arrive_leave_and_every_evaluation_is_counted() -> None:
     assert model.batches == sorted(model.batches, reverse=True)
     assert int(result.facts["rejected"].sum()) > 0
     assert len(model.batches) == int(result.nfe.max())
-    phis = torch.cat([torch.as_tensor(level.phi, dtype=torch.float64).ravel() for level in model.levels])
+    phis = torch.cat(
+        [torch.as_tensor(level.phi, dtype=torch.float64).ravel() for level in model.levels]
+    )
     assert levels[-1].phi <= float(phis.min()) <= float(phis.max()) <= math.pi / 2
 
 
@@ -175,7 +177,7 @@ class Hole(Cubes):
 def test_models_of_one_level_and_lost_rows_are_named() -> None:
     levels = PROCESSES["vp-linear"]().levels([1.0, 0.01])
     x = torch.tensor([[-1.0, -0.5], [0.3, 1.0], [-0.1, -0.2]]).double()
-    with pytest.raises(CapabilityError, match="FloatsOnly.*level of its own"):
+    with pytest.raises(CapabilityError, match=r"FloatsOnly.*level of its own"):
         sample(FloatsOnly(2), ProbabilityFlow(), levels, x)
     with pytest.raises(NonFiniteError, match=r"vanished at 0\.8 .*\(ids 71\)"):
         sample(Hole(2), ProbabilityFlow(), levels, x, ids=torch.tensor([70, 71, 72]))

@@ -16,7 +16,6 @@ from scoresde.samplers import (
     AnnealedLangevin,
     DPMSolverPP2M,
     EulerMaruyama,
-    Heun,
     sample,
 )
 from scoresde.samplers.grids import Discrete, Explicit, Karras, UniformLogSNR
@@ -88,46 +87,6 @@ def test_ddim_is_equation_12(name: str, eta: float) -> None:
         expected.append(x)
     got = run(DDIM(eta=eta), levels)
     np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
-
-
-def test_heun_with_churn_is_edms_algorithm_2() -> None:
-    levels = Karras(steps=18).levels(PROCESSES["edm"]())
-    options = {"churn": 12.0, "churn_min": 0.05, "churn_max": 50.0, "churn_noise": 1.003}
-    sigmas = [level.sigma for level in levels]
-    noise, x = Written(), begin(levels[0])
-    expected, calls = [x], 0
-    for i, (t, t_next) in enumerate(itertools.pairwise(sigmas)):
-        gamma = min(12.0 / 18, math.sqrt(2) - 1) if 0.05 <= t <= 50.0 else 0.0
-        t_hat = t + gamma * t
-        if gamma > 0:
-            z = noise.number(i, Purpose.CHURN, N)
-            x = x + math.sqrt(t_hat**2 - t**2) * 1.003 * z
-            calls += 1
-        d = (x - denoiser(x, 1.0, t_hat)) / t_hat
-        x_next = x + (t_next - t_hat) * d
-        if t_next != 0:
-            d_prime = (x_next - denoiser(x_next, 1.0, t_next)) / t_next
-            x_next = x + (t_next - t_hat) * 0.5 * (d + d_prime)
-        x = x_next
-        expected.append(x)
-    drawn = Written()
-    close(run(Heun(**options), levels, drawn), expected)
-    assert len(drawn.calls) == calls > 0
-
-
-def test_heun_under_vp_is_the_trapezoid_rule_on_x_over_alpha() -> None:
-    levels = UniformLogSNR(steps=9).levels(PROCESSES["vp-linear"]())
-    x = begin(levels[0])
-    expected = [x]
-    for t, s in itertools.pairwise(levels):
-        y, r, r_next = x / t.alpha, t.sigma / t.alpha, s.sigma / s.alpha
-        d = (y - denoiser(y, 1.0, r)) / r
-        y_next = y + (r_next - r) * d
-        if r_next > 0:
-            d = 0.5 * (d + (y_next - denoiser(y_next, 1.0, r_next)) / r_next)
-        x = s.alpha * (y + (r_next - r) * d)
-        expected.append(x)
-    close(run(Heun(), levels), expected)
 
 
 def test_2m_in_the_sigma_form_of_a_variance_exploding_process() -> None:

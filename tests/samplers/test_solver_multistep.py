@@ -177,6 +177,7 @@ def test_evaluations_of_a_single_step_start() -> None:
 @pytest.mark.parametrize(("member", "options", "named"), [
     (LMS, {"solver_order": 5}, "got 5"),
     (LMS, {"solver_order": True}, "solver_order of lms"),
+    (LMS, {"solver_order": 2.0}, "got 2.0"),
     (IPNDM, {"solver_order": 0}, "solver_order of ipndm"),
     (IPNDM, {"variable_step": "yes"}, "variable_step of ipndm"),
     (IPNDM, {"start": "singlestep"}, "Did you mean 'single-step'"),

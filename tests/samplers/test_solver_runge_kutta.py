@@ -96,7 +96,7 @@ def test_under_any_process_they_step_in_x_over_alpha(member, step) -> None:
 @pytest.mark.parametrize("alpha", [0.5, 2 / 3, 1.0])
 @pytest.mark.parametrize("name", ["vp-linear", "ve"])
 def test_heun_in_time_is_edms_algorithm_3(name: str, alpha: float) -> None:
-    """dx/dt = (sigma'/sigma + s'/s) x - sigma' s/sigma D(x/s; sigma), sigma(t) and s(t) by hand."""
+    """dx/dt = (sigma'/sigma + s'/s) x - sigma' s/sigma D(x/s; sigma), sigma and s by hand."""
     a, b = 19.9, 0.1
 
     def at(t):
@@ -231,7 +231,7 @@ def test_phi_and_time_start_at_pure_noise(name: str, variable: str) -> None:
 @pytest.mark.parametrize("sampler", [Euler(), DPM2(), Midpoint(variable="log-snr")])
 def test_the_others_say_that_they_cannot(sampler) -> None:
     levels = PROCESSES["rectified-flow"]().levels([1.0, 0.5, 0.1])
-    with pytest.raises(OptionError, match="log_snr_min.*variable='phi'"):
+    with pytest.raises(OptionError, match=r"log_snr_min.*variable='phi'"):
         run(sampler, levels)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scoresde.errors import OptionError
 from scoresde.processes import NoiseLevel, Process
-from scoresde.samplers.adaptive.march import Attempt, Controller, Stepper, march, rms
+from scoresde.samplers.adaptive.march import GROWTH, Attempt, Controller, Stepper, march, rms
 from scoresde.samplers.adaptive.noisy_end import finished, noisy
 from scoresde.samplers.adaptive.remembered_path import RememberedPath
 from scoresde.samplers.adaptive.row_levels import ask_rows
@@ -25,11 +25,11 @@ class AdaptiveSDE(Sampler):
 
     D = f x - g^2 score, s = t - h. Euler-Maruyama gives x', the stochastic improved Euler method
     x_s; where E = rms[(x' - x_s)/max(atol, rtol max(|x'|, |x' before|))] is at most 1 the step
-    stands (extrapolated: as x_s), and h <- safety h E^-exponent. Every sample has its own steps
-    and leaves the batch when it arrives. Two evaluations an attempt; the grid's ends alone count,
-    and with `trajectory` a step ends on each of its levels. A grid that ends at sigma = 0 is
-    followed to its last level with noise, and the posterior mean ends it. Needs finite rates, so
-    it cannot start at alpha = 0.
+    stands (extrapolated: as x_s), and h <- safety h E^-exponent, at most 5 h. Every sample has
+    its own steps and leaves the batch when it arrives. Two evaluations an attempt; the grid's ends
+    alone count, and with `trajectory` a step ends on each of its levels. A grid that ends at
+    sigma = 0 is followed to its last level with noise, and the posterior mean ends it. Needs
+    finite rates, so it cannot start at alpha = 0.
 
     The paper's code draws z anew after a rejection; here z is the increment of one Brownian path a
     sample, that of the noise source where it has paths, so rejections leave the law alone. It has
@@ -70,7 +70,7 @@ class AdaptiveSDE(Sampler):
                 f"{first.t}; start the grid later (log_snr_min=-10, say)"
             )
         stepper = ImprovedEuler(model, self, process, noise, ids, first)
-        controller = Controller(order=1.0 / self.exponent, safety=self.safety)
+        controller = Controller(order=1.0 / self.exponent, safety=self.safety, largest=GROWTH)
         done = march(stepper, controller, x, [level.t for level in followed], ids)
         facts = {"rejected": done.rejected}
         return finished(model, levels, followed[-1], done.states, done.nfe, ids, trajectory, facts)

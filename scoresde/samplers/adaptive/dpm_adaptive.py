@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from scoresde.errors import OptionError
-from scoresde.samplers.adaptive.march import Attempt, Controller, Stepper, column, march, rms
+from scoresde.samplers.adaptive.march import (
+    GROWTH,
+    Attempt,
+    Controller,
+    Stepper,
+    column,
+    march,
+    rms,
+)
 from scoresde.samplers.adaptive.noisy_end import finished, noisy
 from scoresde.samplers.adaptive.row_levels import ask_rows, rows_at_half_log_snr
 from scoresde.samplers.base import Sampler, check_levels
@@ -31,8 +39,9 @@ class DPMAdaptive(Sampler):
     step ends on each of its levels. A grid that ends at sigma = 0 is followed to its last level
     with noise, and the posterior mean ends it. Cannot start at alpha = 0. The default tolerances
     are the paper's, for pictures. `integral`, `proportional` and `derivative` are gains of the
-    controller; the default is the paper's formula, others as in k-diffusion's PID. Facts:
-    `error_estimate`, the sum of rms(low - high) at the last level, and `rejected` steps.
+    controller; the default is the paper's formula, others as in k-diffusion's PID. No step is
+    more than 5 times the one before. Facts: `error_estimate`, the sum of rms(low - high) at the
+    last level, and `rejected` steps.
     (Lu et al. 2022, DPM-Solver, algorithms 1 and 2, appendix C.)
     """
 
@@ -79,6 +88,7 @@ class DPMAdaptive(Sampler):
             proportional=self.proportional,
             derivative=self.derivative,
             safety=self.safety,
+            largest=GROWTH,
         )
         stepper = DPMSolverStepper(model, self)
         done = march(stepper, controller, x / levels[0].scale, points, ids)
@@ -115,7 +125,12 @@ class DPMSolverStepper(Stepper):
             ahead = target if part == 1.0 else place + part * h
             a, s = _scales(ahead)
             grown = s * torch.expm1(part * h)
-            return ahead, column(grown, x), column(s * _bend(part * h), x), column(a / alpha, x) * x
+            return (
+                ahead,
+                column(grown, x),
+                column(s * _bend(part * h), x),
+                column(a / alpha, x) * x,
+            )
 
         r = 1 / 3 if self.third else 1 / 2
         there, grown, _, carried = moved(r)

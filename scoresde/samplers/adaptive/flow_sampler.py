@@ -78,7 +78,12 @@ class FlowSampler(Sampler):
 
 
 def in_scale(
-    states: Tensor, levels: Sequence[NoiseLevel], nfe: Tensor, ids: Tensor, trajectory: bool, **facts
+    states: Tensor,
+    levels: Sequence[NoiseLevel],
+    nfe: Tensor,
+    ids: Tensor,
+    trajectory: bool,
+    **facts,
 ) -> Result:
     """The result of normalised states (batch, points, *event); raises `NonFiniteError`."""
     final = states[:, -1] * levels[-1].scale

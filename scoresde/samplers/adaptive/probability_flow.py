@@ -91,7 +91,9 @@ class PairStepper(Stepper):
         ahead = self._inside(x + column(there, x) * v, place + there)
         bend = rms((ahead - v) / scale).to(torch.float64) / trial
         most = torch.maximum(slope, bend)
-        step = torch.where(most <= 1e-15, 1e-3 * trial, (0.01 / most) ** (1 / self.pair.error_order))
+        step = torch.where(
+            most <= 1e-15, 1e-3 * trial, (0.01 / most) ** (1 / self.pair.error_order)
+        )
         step = torch.minimum(100.0 * trial, step)
         return (v,), torch.where(torch.isfinite(step), step, 1e-3 * abs(way)), 2
 

@@ -48,7 +48,9 @@ class ScipyFlow(FlowSampler):
         states, counts = [], []
         for i, row in enumerate(x):
             one = model.at_rows(slice(i, i + 1))
-            points, count = self._integrate(one, row[None], levels, trajectory, *tolerances, ids[i])
+            points, count = self._integrate(
+                one, row[None], levels, trajectory, *tolerances, ids[i]
+            )
             states.append(torch.from_numpy(points).to(x).reshape(-1, *row.shape))
             counts.append(count)
         nfe = torch.tensor(counts, dtype=torch.int64)
@@ -86,7 +88,7 @@ class ScipyFlow(FlowSampler):
                 return done.y.T[:: 1 if trajectory else max(done.y.shape[1] - 1, 1)], count
             message = done.message
         raise NonFiniteError(
-            f"the probability flow of id {int(id_)} stopped ({message}); loosen rtol and atol (now "
-            f"{rtol:g}) or check the model between sigma/alpha = {math.tan(low):.4g} and "
+            f"the probability flow of id {int(id_)} stopped ({message}); loosen rtol and atol "
+            f"(now {rtol:g}) or check the model between sigma/alpha = {math.tan(low):.4g} and "
             f"{math.tan(high):.4g}"
         )

@@ -19,22 +19,24 @@ _GAUSS = (0.5 - 0.5 / math.sqrt(3.0), 0.5 + 0.5 / math.sqrt(3.0))
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforth(Multistep):
-    r"""y_s = y + h sum_j b_j eps_j,  y = x/alpha,  h = r_s - r_t,  r = sigma/alpha,  sum_j b_j = 1.
+    r"""y_s = y + h sum_j b_j eps_j,  y = x/alpha,  h = r_s - r_t,  r = sigma/alpha.
 
-    A member says what weights b_j the last predictions eps_j have, the newest first. With eps' the
-    sum, the step is DDIM's, x_s = (alpha_s/alpha_t) x + (sigma_s - sigma_t alpha_s/alpha_t) eps',
-    and so ends at sigma = 0 like any other: the integrals in r are finite there. A step from
-    alpha = 0 is DDIM's, x_s = alpha_s x0 + (sigma_s/sigma_t) x. With `start` "single-step" the
-    first solver_order - 1 steps are Heun's for solver_order 2 and the classical Runge-Kutta method's
-    for 3 and 4, in r.
+    A member says what weights b_j, of sum 1, the last predictions eps_j have, the newest first.
+    With eps' the sum, the step is DDIM's, x_s = (alpha_s/alpha_t) x + (sigma_s - sigma_t
+    alpha_s/alpha_t) eps', and so ends at sigma = 0 like any other: the integrals in r are finite
+    there. A step from alpha = 0 is DDIM's, x_s = alpha_s x0 + (sigma_s/sigma_t) x. With `start`
+    "single-step" the first solver_order - 1 steps are single steps in r: Heun's for solver_order
+    2, and the classical Runge-Kutta method's for 3 and 4.
     """
 
     solver_order: int = 4  # at most so many predictions a step
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.solver_order, bool) or self.solver_order not in ORDERS:
-            raise OptionError(f"solver_order of {self.noun} is 1, 2, 3 or 4, got {self.solver_order}")
+        if type(self.solver_order) is not int or self.solver_order not in ORDERS:
+            raise OptionError(
+                f"solver_order of {self.noun} is 1, 2, 3 or 4, got {self.solver_order}"
+            )
 
     @property
     def flow_order(self) -> int:

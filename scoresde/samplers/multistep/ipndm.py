@@ -19,16 +19,16 @@ UNIFORM = (
 class IPNDM(AdamsBashforth):
     r"""x_s = (alpha_s/alpha_t) x + (sigma_s - sigma_t alpha_s/alpha_t) sum_j b_j eps_j.
 
-    DDIM's step with Adams and Bashforth's mixture of the last `solver_order` predictions, for four b
-    = (55, -59, 37, -9)/24: the weights of equal steps, whatever the grid. So it has order
+    DDIM's step with Adams and Bashforth's mixture of the last `solver_order` predictions, for four
+    b = (55, -59, 37, -9)/24: the weights of equal steps, whatever the grid. So it has order
     `solver_order` where steps are equal in sigma/alpha (the karras grid with rho = 1) and start is
     "single-step", and 2 on any other grid, the court's among them. `variable_step` takes the
     weights of the grid's own steps, iPNDM_v: `lms` under another name. (The public programs of
-    iPNDM_v have other weights from solver_order = 3 on, which do not fit a quadratic; these do.) One
-    evaluation a step; at sigma = 0 the order is kept, at alpha = 0 the step is DDIM's. (Zhang &
-    Chen 2023, Fast sampling of diffusion models with exponential integrator, iPNDM; Liu, Ren, Lin
-    & Zhao 2022, PNDM, eq. 11-12; Zhou, Chen, Wang & Chen 2024, Fast ODE-based sampling for
-    diffusion models in around 5 steps, iPNDM_v.)
+    iPNDM_v have other weights from solver_order = 3 on, which do not integrate a quadratic; these
+    do.) One evaluation a step; at sigma = 0 the order is kept, at alpha = 0 the step is DDIM's.
+    (Zhang & Chen 2023, Fast sampling of diffusion models with exponential integrator, iPNDM; Liu,
+    Ren, Lin & Zhao 2022, PNDM, eq. 11-12; Zhou, Chen, Wang & Chen 2024, Fast ODE-based sampling
+    for diffusion models in around 5 steps, iPNDM_v.)
     """
 
     variable_step: bool = False

@@ -85,9 +85,7 @@ class RungeKutta(Churned):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.variable not in VARIABLES:
-            raise OptionError(
-                unknown(f"variable of {self.noun}", self.variable, list(VARIABLES))
-            )
+            raise OptionError(unknown(f"variable of {self.noun}", self.variable, list(VARIABLES)))
         if self.variable == "time" and self.churn > 0.0:
             raise OptionError(
                 f"churn of {self.noun} leaves the process's times; with variable='time' it is 0, "
