@@ -6,8 +6,9 @@ The network of all of them returns one tensor of zeros that exists already, so w
 the solver alone: its loop, its arithmetic and its noise. Each contender carries the same float32
 states over 50 steps on one thread, all in one process; a round is one run of each (several, for
 small states), forwards and backwards in turn, in CPU time. The table has microseconds a step, the
-median over rounds, and the ratio theirs/ours within a round, median and quartiles: above 1,
-scoresde is the faster. Of k-diffusion and smalldiffusion the module of samplers alone is loaded,
+least round and the median, and the ratio theirs/ours within a round, median and quartiles: above
+1, scoresde is the faster. Where a core is shared with other work the least round is the steadier
+figure; the load and the time of one small `torch.add` say how busy the machine was. Of k-diffusion and smalldiffusion the module of samplers alone is loaded,
 without what the rest of these packages imports. A package that is missing is left out, and the
 table says so. Rows that draw noise stand three times: by scoresde's `Noise`, by torch's generator
 in its place, and along Brownian paths.
@@ -20,6 +21,7 @@ import importlib
 import importlib.util
 import json
 import math
+import os
 import platform
 import statistics
 import sys
@@ -201,6 +203,7 @@ def _summary(theirs: list[float], ours: list[float]) -> dict:
     low, middle, high = statistics.quantiles(ratios, n=4)
     return {
         "microseconds": round(statistics.median(theirs), 1),
+        "least": round(min(theirs), 1),
         "ratio": round(middle, 2),
         "quartiles": [round(low, 2), round(high, 2)],
     }
@@ -219,6 +222,14 @@ def available() -> dict:
     return packages
 
 
+def machine() -> str:
+    """How fast and how busy it is now."""
+    x, y = torch.zeros(2, 64, 2)
+    adds = [seconds(lambda: torch.add(x, y, alpha=0.3), 1000) * 1e6 for _ in range(200)]
+    load, add = os.getloadavg()[0], statistics.median(adds)
+    return f"load {load:.1f} on {os.cpu_count()} cores; an addition of (64, 2) {add:.1f} us"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
@@ -231,19 +242,24 @@ def main() -> None:
     capability = torch.backends.cpu.get_cpu_capability()
     print(f"torch {torch.__version__}, {platform.processor() or 'CPU'}, {capability}, one thread")
     packages, report = available(), {}
+    print(machine())
     for shape, times in SHAPES.items():
         for name in [options.only] if options.only else PEERS:
             if name == "dpmpp-2m-sde" and math.prod(shape) > LARGE:
                 continue  # k-diffusion's noise is a Brownian path
             figures = measure(contenders(name, shape, packages), options.rounds, times)
             report[f"{name} {shape}"] = figures
-            print(f"\n{name}, states {shape}: microseconds a step, and their multiple of ours")
+            print(
+                f"\n{name}, states {shape}: microseconds a step (least, median) and their multiple of ours"
+            )
             for title, f in figures.items():
                 low, high = f["quartiles"]
                 print(
-                    f"  {title:40}{f['microseconds']:9.1f}{f['ratio']:9.2f} ({low} to {high})",
+                    f"  {title:40}{f['least']:9.1f}{f['microseconds']:9.1f}"
+                    f"{f['ratio']:9.2f} ({low} to {high})",
                     flush=True,
                 )
+    print(f"\n{machine()}")
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
 

@@ -133,20 +133,24 @@ def method_of(source, options: dict, guide=None):
     from scoresde.langevin import KERNELS
     from scoresde.samplers import SAMPLERS
 
-    own = source.config.sections
+    own, grid = source.config.sections, options["grid"]
     sampler = options["sampler"]
     if sampler is None and "sampler" not in own and "kernel" in own:
         sampler = own["kernel"]["name"]
     if sampler in KERNELS.members or (sampler and sampler not in SAMPLERS and sampler in KERNELS):
-        if options["grid"] is not None or options["steps"] is not None:
+        if grid is not None or options["steps"] is not None:
             raise click.UsageError(
                 f"{sampler} runs at one level and takes no grid; set chain.draws, chain.warm_up"
             )
         tables = {"kernel": _chosen(own, "kernel", sampler), "chain": own.get("chain", {})}
     else:
+        solver, spacing = (
+            "dpmpp-2m" if sampler is None else sampler,
+            "karras" if grid is None else grid,
+        )
         tables = {
-            "sampler": _chosen(own, "sampler", sampler or "dpmpp-2m", asked=sampler is not None),
-            "grid": _chosen(own, "grid", options["grid"] or "karras", asked=bool(options["grid"])),
+            "sampler": _chosen(own, "sampler", solver, asked=sampler is not None),
+            "grid": _chosen(own, "grid", spacing, asked=grid is not None),
         }
         if options["steps"] is not None:
             if tables["grid"]["name"] == "explicit":

@@ -10,7 +10,8 @@ log, cos and sin are series of additions, multiplications and divisions alone, o
     2 pi u = q pi/2 + a,  a in [-pi/4, pi/4],  the quadrant q rotates (cos a, sin a).
 
 m, e, q and a come from the bits of integers and floats, exactly. The three series run as the rows
-of one tensor; a shorter one begins with zeros, which change no bit of it.
+of one tensor; a shorter one begins with zeros, which change no bit of it. On the host the same
+operations are numpy's, at half the time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import math
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,6 +61,15 @@ def _series(device: torch.device) -> tuple[Tensor, ...]:
 def box_muller(radius_words: Tensor, angle_words: Tensor) -> tuple[Tensor, Tensor]:
     """(n_a, n_b), float64 (n,), of words (n,) int64: the first in [0, 2^32), of the second only
     the low 32 bits count. Both are left alone."""
+    if radius_words.device.type == "cpu":
+        words = (w.numpy().view(np.uint64) for w in (radius_words, angle_words))
+        n_a, n_b = box_muller_on_host(*words)
+        return torch.from_numpy(n_a), torch.from_numpy(n_b)
+    return box_muller_on_device(radius_words, angle_words)
+
+
+def box_muller_on_device(radius_words: Tensor, angle_words: Tensor) -> tuple[Tensor, Tensor]:
+    """`box_muller` by torch's operations, on any device."""
     squares = radius_words.new_empty(3, len(radius_words), dtype=torch.float64)
     s, e = _atanh_argument(radius_words)
     turned = angle_words + _EIGHTH  # round(4 u) = (w + 2^29) >> 30: w + 1/2 is never halfway
@@ -95,3 +106,77 @@ def _atanh_argument(words: Tensor) -> tuple[Tensor, Tensor]:
 def _negate(x: Tensor, quadrants: Tensor) -> None:
     """x <- -x in place where bit 31 of `quadrants` is set."""
     x.view(torch.int64).bitwise_xor_(torch.bitwise_left_shift(quadrants, _UP).bitwise_and_(_SIGN))
+
+
+def _unsigned(value: int) -> np.ndarray:
+    return np.array(value, np.uint64)
+
+
+# the same numbers as arrays without dimension: numpy takes 0.4 us to wrap one of Python's
+_HOST_HALF, _HOST_ONE, _HOST_LOG_2, _HOST_SCALE, _HOST_TURN, _HOST_BACK = (
+    number.numpy() for number in (_HALF, _ONE, _LOG_2, _SCALE, _TURN, _BACK)
+)
+_HOST_EXPONENT, _HOST_MANTISSA = _EXPONENT.numpy(), _MANTISSA.numpy()
+_HOST_EIGHTH, _HOST_QUARTER, _HOST_PLACE = map(_unsigned, (2**29, 2**30, 2**30 - 1))
+_HOST_UP, _HOST_SIGN = _unsigned(32), _unsigned(2**63)
+_HOST_LOG, _HOST_COS, _HOST_SIN = (
+    [np.array(c) for c in reversed(coefficients)] for coefficients in (_LOG, _COS, _SIN)
+)
+
+
+def box_muller_on_host(radius_words: np.ndarray, angle_words: np.ndarray):
+    """`box_muller` by numpy's operations, of words in uint64."""
+    s, e = _atanh_argument_on_host(radius_words)
+    turned = angle_words + _HOST_EIGHTH
+    angle = (turned & _HOST_PLACE).view(np.int64).astype(np.float64)
+    angle += _HOST_BACK
+    angle *= _HOST_TURN
+    square = angle * angle
+    cos, sin = _polynomial(_HOST_COS, square), _polynomial(_HOST_SIN, square)
+    sin *= angle
+
+    radius = _polynomial(_HOST_LOG, np.multiply(s, s, square))
+    radius *= s
+    e *= _HOST_LOG_2
+    radius += e
+    torch.from_numpy(radius).sqrt_()  # torch's is not everywhere the nearest number, as numpy's is
+    odd = (turned & _HOST_QUARTER).astype(bool)
+    n_a, n_b = np.where(odd, sin, cos), np.where(odd, cos, sin)
+    _negate_on_host(n_b, turned)
+    turned += _HOST_QUARTER
+    _negate_on_host(n_a, turned)
+    n_a *= radius
+    n_b *= radius
+    return n_a, n_b
+
+
+def _polynomial(coefficients: list[np.ndarray], x: np.ndarray) -> np.ndarray:
+    highest, *others = coefficients
+    total = np.multiply(x, highest)
+    total += others[0]
+    for c in others[1:]:
+        total *= x
+        total += c
+    return total
+
+
+def _atanh_argument_on_host(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    m = words.view(np.int64).astype(np.float64)
+    m += _HOST_HALF
+    bits = m.view(np.int64)
+    e = bits - _HOST_EXPONENT
+    e >>= _HOST_MANTISSA
+    bits -= e << _HOST_MANTISSA
+    s = m - _HOST_ONE
+    m += _HOST_ONE
+    s /= m
+    e = e.astype(np.float64)
+    e += _HOST_SCALE
+    return s, e
+
+
+def _negate_on_host(x: np.ndarray, quadrants: np.ndarray) -> None:
+    signs = quadrants << _HOST_UP
+    signs &= _HOST_SIGN
+    bits = x.view(np.uint64)
+    bits ^= signs

@@ -24,8 +24,8 @@ def lincomb(coefficients: Sequence[float | Tensor], tensors: Sequence[Tensor]) -
         raise ValueError(f"lincomb has {len(coefficients)} coefficients for {terms} tensors")
     c, x = coefficients[0], tensors[0]
     dtype, done = x.dtype, 1
-    if isinstance(c, Tensor):
-        out = x * c.to(dtype)
+    if type(c) is not float:
+        out = x * (c.to(dtype) if isinstance(c, Tensor) else c)
     elif c == 1.0 and terms > 1 and tensors[1].dtype is dtype and type(coefficients[1]) is float:
         out = torch.add(x, tensors[1], alpha=coefficients[1])  # 1 x is x: a pass less
         done = 2
@@ -33,12 +33,13 @@ def lincomb(coefficients: Sequence[float | Tensor], tensors: Sequence[Tensor]) -
         out = torch.mul(x, _number(c, dtype))
     else:
         out = x * c
-    for i in range(done, terms):
-        c = coefficients[i]
-        if isinstance(c, Tensor):
-            out.addcmul_(tensors[i], c.to(dtype))
+    while done < terms:
+        c = coefficients[done]
+        if type(c) is float or not isinstance(c, Tensor):
+            out.add_(tensors[done], alpha=c)
         else:
-            out.add_(tensors[i], alpha=c)
+            out.addcmul_(tensors[done], c.to(dtype))
+        done += 1
     return out
 
 

@@ -13,11 +13,14 @@ A round keeps the products p = (M0 c0, M1 c2) whole: their low halves are the ne
 
     (c2, c0) <- ((p >> 32) ^ p_previous ^ (k1, k0)) mod 2^32
 
-is one pass over both halves, and its mask the only one.
+is one pass over both halves, and its mask the only one. Arithmetic on the host is numpy's: the
+same integers at a third to a half of the time, since its products and shifts of 64 bits are
+vectorised and a call costs 0.5 us where torch's costs 2 us.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +31,12 @@ _ROUNDS = 10
 # numbers of the host with no dimension: they enter a kernel as arguments, on every device, and
 # cost 1 to 2 us an operation less than Python's numbers, which torch wraps at each call
 _TIMES_M0, _TIMES_M1, _HALF, _LOW = torch.tensor([_M0, _M1, 32, _MASK], device="cpu").unbind()
+
+# arrays without dimension, for the like reason
+_HOST_M0, _HOST_M1, _HOST_HALF, _HOST_LOW = (
+    np.array(number, np.uint64) for number in (_M0, _M1, 32, _MASK)
+)
+_WEYL = [(round_ * _W0, np.array(round_ * _W1, np.uint64)) for round_ in range(_ROUNDS)]
 
 
 def _raised(key: int | Tensor, weyl: int) -> list[Tensor]:
@@ -43,6 +52,18 @@ def rounds(
 ) -> tuple[Tensor, Tensor]:
     """The ten rounds: ((c2, c0) stacked, words in [0, 2^32); (c3, c1) stacked, in the low 32 bits
     of numbers whose upper bits are anything). Words broadcast; k1 may be a tensor like them."""
+    if c0.device.type == "cpu":
+        host = (word.numpy() for word in (c0, c1, c2, c3))
+        key = k1.numpy() if isinstance(k1, Tensor) else k1
+        words, before = rounds_on_host(*host, k0, key)
+        return torch.from_numpy(words.view(np.int64)), torch.from_numpy(before.view(np.int64))
+    return rounds_on_device(c0, c1, c2, c3, k0, k1)
+
+
+def rounds_on_device(
+    c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: int, k1: int | Tensor
+) -> tuple[Tensor, Tensor]:
+    """`rounds` by torch's operations, on any device."""
     lanes = torch.broadcast_shapes(c0.shape, c1.shape, c2.shape, c3.shape)
     size = 2 * lanes.numel()
     buffers = c0.new_empty(3, size + 72)[:, :size].unbind()
@@ -61,6 +82,26 @@ def rounds(
         upper.bitwise_xor_(key1)
         lower.bitwise_xor_(key0)
         words.bitwise_and_(_LOW)
+        before, product, rows, others = product, before, others, rows
+    return words, before
+
+
+def rounds_on_host(c0, c1, c2, c3, k0: int, k1) -> tuple[np.ndarray, np.ndarray]:
+    """`rounds` by numpy's operations: words in as int64, out as uint64."""
+    lanes = np.broadcast_shapes(c0.shape, c1.shape, c2.shape, c3.shape)
+    before, product, words = np.empty((3, 2, *lanes), np.uint64)
+    before[0], before[1], words[0], words[1] = c3, c1, c2, c0
+    rows, others = (product[0], product[1]), (before[0], before[1])
+    upper, lower = words
+    k1 = np.asarray(k1).astype(np.uint64)
+    for weyl0, weyl1 in _WEYL:
+        np.multiply(lower, _HOST_M0, rows[0])
+        np.multiply(upper, _HOST_M1, rows[1])
+        np.right_shift(product, _HOST_HALF, words)
+        words ^= before
+        upper ^= np.asarray(k1 + weyl1 & _HOST_LOW)
+        lower ^= np.array(k0 + weyl0 & _MASK, np.uint64)
+        words &= _HOST_LOW
         before, product, rows, others = product, before, others, rows
     return words, before
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from scoresde.errors import OptionError
 from scoresde.processes.level import NoiseLevel
 
-_SLACK = 1e-9  # rounding of t(log SNR) at the ends
+_SLACK = 1e-6  # of t beyond its ends: levels that were rounded to float32 elsewhere
+_ROUNDING = 1e-12  # of t(log SNR) at the ends
 
 
 class Process(ABC):
@@ -66,10 +67,22 @@ class Process(ABC):
                 f"times of {type(self).__name__} lie in [0, 1], got {t.tolist()}: a level outside "
                 f"its range of log SNR, {self._range()}"
             )
-        t = t.clamp(0.0, 1.0)
+        t = self._within(t)
         fields = (t, self.alpha(t), self.sigma(t), self.alpha_rate(t), self.sigma_rate(t))
         rows = zip(*(f.tolist() for f in fields), strict=True)
         return tuple(NoiseLevel(*row, process=self) for row in rows)
+
+    def _within(self, t: Tensor) -> Tensor:
+        """Times in [0, 1]; a little outside where the formulas hold there too.
+
+        So a sigma of 0.00199999996 stays what it is under a process that ends at 0.002.
+        """
+        inside = t.clamp(0.0, 1.0)
+        if not bool(((t - inside).abs() > _ROUNDING).any()):
+            return inside
+        alpha, sigma = self.alpha(t), self.sigma(t)
+        holds = (alpha > 0.0) & (sigma > 0.0) & ((t - inside).abs() > _ROUNDING)
+        return torch.where(holds, t, inside)
 
     def _range(self) -> str:
         low, high = self.at(1.0).log_snr, self.at(self.t_min).log_snr

@@ -25,7 +25,7 @@ K_DIFFUSION: dict[str, Alias] = {
 }
 
 DIFFUSERS: dict[str, Alias] = {
-    "DDPMScheduler": ("ancestral", {"variance": "forward"}),
+    "DDPMScheduler": ("ancestral", {}),
     "DDIMScheduler": ("ddim", {}),
     "EulerDiscreteScheduler": ("euler", {}),
     "FlowMatchEulerDiscreteScheduler": ("euler", {"variable": "time"}),
@@ -36,12 +36,15 @@ DIFFUSERS: dict[str, Alias] = {
     "KDPM2AncestralDiscreteScheduler": ("dpm-2-ancestral", {}),
     "LMSDiscreteScheduler": ("lms", {}),
     "IPNDMScheduler": ("ipndm", {}),
-    "DEISMultistepScheduler": ("deis", {"variable": "log-snr", "solver_order": 2}),
-    "DPMSolverMultistepScheduler": ("dpmpp-2m", {}),
+    "DEISMultistepScheduler": ("deis", {"variable": "log-snr", "solver_order": 2, "end": "lower"}),
+    "DPMSolverMultistepScheduler": ("dpmpp-2m", {"end": "lower"}),
     "DPMSolverSinglestepScheduler": ("dpmpp-2s", {"stages": "grid"}),
     "DPMSolverSDEScheduler": ("dpmpp-sde", {}),
     "UniPCMultistepScheduler": ("unipc", {"end": "lower"}),
-    "SASolverScheduler": ("sa-solver", {"predictor_order": 2, "corrector_order": 2}),
+    "SASolverScheduler": (
+        "sa-solver",
+        {"predictor_order": 2, "corrector_order": 2, "few_steps": True, "end": "lower"},
+    ),
     "ScoreSdeVeScheduler": ("predictor-corrector", {"corrector": "langevin"}),
 }
 

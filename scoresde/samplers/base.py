@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from operator import is_
@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from scoresde.errors import DataError, OptionError
+from scoresde.errors import DataError, OptionError, ScoresdeError
 from scoresde.kernels import Noise, Purpose
 from scoresde.processes import NoiseLevel
 from scoresde.result import Result
@@ -81,6 +81,19 @@ class GridSampler(Sampler):
     def plan(self, levels: Sequence[NoiseLevel]) -> Plan:
         """Every move's program over a grid, coefficients in float64."""
         check_levels(levels)
+        try:
+            programs, registers = self._written_out(levels)
+        except ScoresdeError:
+            raise
+        except (ArithmeticError, ValueError) as error:
+            raise OptionError(
+                f"{self} has no finite coefficients on this grid ({error.args[-1]}); take its "
+                "options nearer to their defaults, or other levels"
+            ) from error
+        return Plan(_with_lifetimes(_without_the_unread(programs)), registers)
+
+    def _written_out(self, levels: Sequence[NoiseLevel]) -> tuple[list, int]:
+        """(every move with its instructions and the state after it, the registers needed)."""
         tape, x, memory, programs = Tape(), Term({STATE: 1.0}), None, []
         moves = self.moves(levels)
         for move in moves:
@@ -89,7 +102,7 @@ class GridSampler(Sampler):
             state = tape.settle(x)
             x = Term({state: 1.0})
             programs.append((move, tuple(tape.instructions), state))
-        return Plan(_with_lifetimes(_without_the_unread(programs)), tape.registers)
+        return programs, tape.registers
 
     def run(self, model, levels, x, noise, ids, trajectory=False) -> Result:
         return execute(planned(self, tuple(levels)), model, x, noise, ids, trajectory)
@@ -134,6 +147,8 @@ def _of_levels(sampler: GridSampler, levels: tuple[NoiseLevel, ...]) -> Plan:
 
 def check_levels(levels: Sequence[NoiseLevel]) -> None:
     """Raises `OptionError` unless noise falls at every step of a grid of two levels or more."""
+    if not all(isinstance(level, NoiseLevel) for level in levels):
+        raise DataError("levels are NoiseLevels; take those of a grid, grid.levels(process)")
     if len(levels) < 2:
         raise OptionError(f"a grid needs at least two levels, got {len(levels)}")
     for i, (t, s) in enumerate(pairwise(levels)):
@@ -192,7 +207,8 @@ def sample(
 ) -> Result:
     """Carry states x (batch, *event), at the law of levels[0], along the grid.
 
-    Arithmetic is done in the dtype of x, coefficients in float64. `noise(step, purpose, ids,
+    Arithmetic is done in the dtype of x, coefficients in float64. Predictions are kept for later
+    steps, so the model must not write over what it has given. `noise(step, purpose, ids,
     shape)` gives standard normals (default: `Noise(0)`; `BrownianNoise` gives one path a sample
     on every grid; a source may offer `many` and `increment` as these do) and `ids` (batch,) int64
     the identity of each row (default: 0, 1, ...). Raises `DataError` for x that does not fit the
@@ -211,7 +227,22 @@ def sample(
         raise DataError("x holds NaN or infinite values at the first level")
     if ids is None:
         ids = torch.arange(len(x), device=x.device)
+    if not isinstance(ids, Tensor):
+        raise DataError(f"ids are a tensor of int64, got {type(ids).__name__}")
     if ids.shape != (len(x),) or ids.dtype != torch.int64:
         raise DataError(f"ids are ({len(x)},) of int64, got {tuple(ids.shape)} of {ids.dtype}")
+    if isinstance(sampler, type) or not hasattr(sampler, "run"):
+        raise OptionError(f"sampler is one that is made, as DDIM(eta=0.5), got {sampler!r}")
+    if not isinstance(levels, Iterable):
+        raise DataError(f"levels are grid.levels(process), got {type(levels).__name__}")
+    noise = Noise(0) if noise is None else noise
+    if not (callable(noise) or hasattr(noise, "many")):
+        raise DataError(f"noise is a function (step, purpose, ids, shape), got {noise!r}")
     with torch.no_grad():
-        return sampler.run(model, levels, x, noise or Noise(0), ids, trajectory)
+        result = sampler.run(model, tuple(levels), x, noise, ids, trajectory)
+    if result.x.shape != x.shape:
+        raise DataError(
+            f"{type(model).__name__} gives predictions of another shape: states {tuple(x.shape)} "
+            f"became {tuple(result.x.shape)}; let it give the shape of its states"
+        )
+    return result

@@ -13,7 +13,6 @@ plan on the moments of a Gaussian.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +24,7 @@ from scoresde.kernels import Key, Purpose
 from scoresde.processes import NoiseLevel
 
 STATE = 0  # the register that holds the start
+_LARGEST = 3.4e38  # a coefficient that float32 still holds
 _STEP_BITS = 20  # a noise key's step word: the grid interval (up to 2^20), then the draw in it
 
 
@@ -214,10 +214,11 @@ class Tape:
             self._draw_now(register)
             return register
         for c in parts.values():
-            if not math.isfinite(c):
+            if not abs(c) <= _LARGEST:
                 raise OptionError(
-                    f"step {self.step} of this solver has the coefficient {c}: it cannot start or "
-                    "end where alpha or sigma is 0; set log_snr_min or final='min' on the grid"
+                    f"step {self.step} of this solver has the coefficient {c:.4g}: it cannot "
+                    "start or end where alpha or sigma is 0 (set log_snr_min or final='min' on "
+                    "the grid), or an option of it is out of all proportion"
                 )
         for register in parts:
             self._draw_now(register)

@@ -4,9 +4,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from scoresde.errors import OptionError
-from scoresde.processes import DiscreteDDPM, VPLinear
+from scoresde.processes import PROCESSES, DiscreteDDPM, VPLinear
 from scoresde.samplers.grids import Discrete, Explicit, Karras, UniformTime, levels
 
 CHAIN = DiscreteDDPM()
@@ -129,3 +130,23 @@ def test_rounded_leaves_the_instants_and_the_ends_where_they_are() -> None:
 def test_grids_that_a_chain_cannot_hold_are_named(grid, process, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         grid.levels(process)
+
+
+def test_levels_rounded_to_float32_stay_what_they_are() -> None:
+    """Grids made elsewhere in float32 end a little beyond the process's own ends."""
+    ratios = torch.linspace(80.0, 1.0, 9).to(torch.float32)
+    beyond = (*ratios.double().tolist(), 0.00199999963)
+    levels = Explicit(noise_ratios=beyond, final="min").levels(PROCESSES["edm"]())
+    got = [level.noise_ratio for level in levels]
+    np.testing.assert_allclose(got, beyond, rtol=1e-13)
+    assert PROCESSES["rectified-flow"]().levels([1.0 + 1e-7, 0.5])[0].alpha == 0.0
+    with pytest.raises(OptionError, match="lie in"):
+        PROCESSES["edm"]().levels([1.00001])
+
+
+def test_a_level_repeated_at_once_is_left_out() -> None:
+    listed = Explicit(noise_ratios=(5.0, 1.0, 1.0, 0.1, 0.1, 0.0))
+    assert listed.steps == 3
+    assert listed.levels(PROCESSES["ve"]()) == Explicit(noise_ratios=(5.0, 1.0, 0.1, 0.0)).levels(
+        PROCESSES["ve"]()
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoresde.errors import NonFiniteError, OptionError
+from scoresde.errors import DataError, NonFiniteError, OptionError
 from scoresde.processes import NoiseLevel
 from scoresde.result import Result
 from scoresde.samplers.base import Sampler, check_levels
@@ -75,6 +75,18 @@ class FlowSampler(Sampler):
                 "loosen it or compute in float64"
             )
         return rtol, atol
+
+
+def velocity(model: ScoreModel, u: Tensor, phi, ends: tuple[float, float]) -> Tensor:
+    """v(u, phi) in the shape and dtype of u, phi held between its ends (low, high)."""
+    low, high = ends
+    v = model.predict(u, NoiseLevel.at_phi(min(max(float(phi), low), high)), "v")
+    if v.shape != u.shape:
+        raise DataError(
+            f"{type(model).__name__} gives predictions {tuple(v.shape)} for states "
+            f"{tuple(u.shape)}; let it give the shape of its states"
+        )
+    return v.to(u.dtype)
 
 
 def in_scale(

@@ -133,12 +133,12 @@ def march(
         ratio = tried.ratio.to(torch.float64)
         good = ratio <= 1.0  # NaN is not
         proposed = _coarse((target - place).abs() * controller.factor(ratio, past, good))
-        _check(~good & (proposed < _VANISHED * abs(way)), ids[rows], place)
         nfe[rows] += stepper.evaluations
         rejected[rows] += ~good
         error[rows] += torch.where(good, tried.error.to(torch.float64), 0.0)
         # a step cut short to land says nothing against the size that it was cut from
         step = torch.where(good & lands, torch.maximum(step, proposed), proposed)
+        _check(~(step >= _VANISHED * abs(way)), ids[rows], place)  # NaN is lost too
         place = torch.where(good, target, place)
         past = torch.where(good[:, None], torch.stack([ratio, past[:, 0]], dim=1), past)
         pairs = zip((tried.x, *tried.memory), (x, *memory), strict=True)
@@ -183,6 +183,7 @@ def _check(lost: Tensor, ids: Tensor, place: Tensor) -> None:
         raise NonFiniteError(
             f"the step vanished at {place[lost][0].item():.6g} for {len(named)} of {len(ids)} "
             f"samples still on their way (ids {shown}): the model's predictions there are not "
-            "finite or not smooth; loosen rtol and atol, end the grid at a positive sigma "
-            "(final='min') or check the model"
+            "finite or not smooth, or the steps' own options let them shrink for ever; loosen "
+            "rtol and atol, leave the sampler's other options at their defaults, end the grid at "
+            "a positive sigma (final='min') or check the model"
         )

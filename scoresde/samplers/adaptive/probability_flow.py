@@ -81,7 +81,7 @@ class PairStepper(Stepper):
 
     def begin(self, x):
         """Hairer's first step: 1 % of the tolerance by the sizes of v and of its change."""
-        v = self.model.predict(x, self.first, "v")
+        v = self.model.predict(x, self.first, "v").to(x.dtype)
         place, way = self.first.phi, self.last.phi - self.first.phi
         scale = self.atol + self.rtol * x.abs()
         size, slope = (rms(a / scale).to(torch.float64) for a in (x, v))
@@ -126,7 +126,7 @@ class PairStepper(Stepper):
         if not bool(there.any()):
             return self._inside(u, phi)
         out, inside, there = torch.empty_like(u), (~there).nonzero()[:, 0], there.nonzero()[:, 0]
-        out[there] = self.model.at_rows(there).predict(u[there], self.last, "v")
+        out[there] = self.model.at_rows(there).predict(u[there], self.last, "v").to(u.dtype)
         if len(inside):
             some, level = self.model.at_rows(inside), rows_at_phi(phi[inside], u)
             out[inside] = ask_rows(some, u[inside], level, "v")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scoresde.errors import DataError
 from scoresde.kernels import Purpose
 
 
@@ -35,6 +36,10 @@ class RememberedPath:
     def at(self, clock: Tensor, here: Tensor, value: Tensor) -> Tensor:
         """B(clock), for clock > here (rows,) and B(here) = value (rows, *event)."""
         z = self.noise(self.attempts, Purpose.STEP, self.ids, self.shape)
+        if z.shape != value.shape:
+            raise DataError(
+                f"the noise source gives {tuple(z.shape)} for states {tuple(value.shape)}"
+            )
         self.attempts += 1
         inside = (self.ahead > here) & (self.ahead <= clock)
         beyond = self.ahead > clock

@@ -35,7 +35,7 @@ def _rows(alpha: Tensor, sigma: Tensor, x: Tensor) -> NoiseLevel:
 
 
 def ask_rows(model: ScoreModel, x: Tensor, level: NoiseLevel, kind: str) -> Tensor:
-    """A model's prediction at a level a row.
+    """A model's prediction at a level a row, in the dtype of x.
 
     Raises `CapabilityError` for a model that takes one level for all rows alone.
     """
@@ -56,4 +56,4 @@ def ask_rows(model: ScoreModel, x: Tensor, level: NoiseLevel, kind: str) -> Tens
             "every row has a noise level of its own; let alpha and sigma be tensors "
             "(batch, 1, ..., 1)"
         )
-    return out
+    return out.to(x.dtype)

@@ -11,8 +11,7 @@ from scipy.integrate import solve_ivp
 
 from scoresde.errors import NonFiniteError, OptionError
 from scoresde.families import unknown
-from scoresde.processes import NoiseLevel
-from scoresde.samplers.adaptive.flow_sampler import FlowSampler, in_scale
+from scoresde.samplers.adaptive.flow_sampler import FlowSampler, in_scale, velocity
 
 METHODS = ("DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA")
 _FINEST = 1e-13  # below it scipy widens the tolerance by itself
@@ -65,9 +64,9 @@ class ScipyFlow(FlowSampler):
         def flow(phi, u):
             nonlocal count
             count += 1
-            level = NoiseLevel.at_phi(min(max(float(phi), low), high))
             rows = torch.from_numpy(u).to(x).reshape(x.shape)
-            return model.predict(rows, level, "v").reshape(-1).to("cpu", torch.float64).numpy()
+            v = velocity(model, rows, phi, (low, high))
+            return v.reshape(-1).to("cpu", torch.float64).numpy()
 
         u = (x.to("cpu", torch.float64) / levels[0].scale).reshape(-1).numpy()
         first = flow(phis[0], u)

@@ -9,8 +9,7 @@ from torchdiffeq import odeint
 
 from scoresde.errors import NonFiniteError, OptionError
 from scoresde.families import unknown
-from scoresde.processes import NoiseLevel
-from scoresde.samplers.adaptive.flow_sampler import FlowSampler, in_scale
+from scoresde.samplers.adaptive.flow_sampler import FlowSampler, in_scale, velocity
 
 FIXED = {"euler": (1, 1), "midpoint": (2, 2), "heun2": (2, 2), "heun3": (3, 3), "rk4": (4, 4)}
 ADAPTIVE = ("dopri5", "dopri8", "bosh3", "adaptive_heun", "fehlberg2")
@@ -73,8 +72,7 @@ class TorchdiffeqFlow(FlowSampler):
         def flow(phi, u):
             nonlocal count
             count += 1
-            level = NoiseLevel.at_phi(min(max(float(phi), low), high))
-            return model.predict(u, level, "v")
+            return velocity(model, u, phi, (low, high))
 
         u = x / levels[0].scale
         if self.method in FIXED:

@@ -25,15 +25,15 @@ _PANEL = 1.0  # of lambda: with 12 points an error of 6^-24
 
 @dataclass(frozen=True, kw_only=True)
 class DEIS(ExponentialMultistep):
-    r"""x_s/alpha_s = x/alpha_t + sum_j C_j eps_j,  C_j = int L_j d(sigma/alpha) from t to s,
+    r"""x_s/alpha_s = x/alpha_t + sum_j C_j eps_j,  C_j = int L_j d(sigma/alpha) from t to s.
 
-    L_j the Lagrange polynomials through the last `solver_order` = r + 1 outputs, in the `variable`
-    `time` of the process (tAB-DEIS of degree r) or `log-snr` (in log sigma/alpha, as other tools
-    have it). One evaluation a step, deterministic; order r + 1 with an accurate start and 2 with
-    its own; degree 0 is DDIM. Interpolates eps, so it cannot start at alpha = 0; `time` needs
-    levels of a process. On a mixture, 20 steps: `log-snr` has the smaller error under VP linear
-    (4e-3, time 7e-3), `time` under rectified flow (1.7e-3, log-snr 2.1e-3).
-    (Zhang & Chen 2023, Fast sampling of diffusion models with exponential integrator, eq. 14-15.)
+    L_j are the Lagrange polynomials through the last `solver_order` = r + 1 outputs, in the
+    `variable` `time` of the process (tAB-DEIS of degree r) or `log-snr` (in log sigma/alpha, as
+    other tools have it). One evaluation a step, deterministic; order r + 1 with an accurate start
+    and 2 with its own; degree 0 is DDIM. Interpolates eps, so it cannot start at alpha = 0; `time`
+    needs levels of a process. On a mixture, 20 steps: `log-snr` has the smaller error under VP
+    linear (4e-3, time 7e-3), `time` under rectified flow (1.7e-3, log-snr 2.1e-3). (Zhang & Chen
+    2023, Fast sampling of diffusion models with exponential integrator, eq. 14-15.)
     """
 
     solver_order: int = 3

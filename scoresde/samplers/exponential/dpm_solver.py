@@ -10,8 +10,8 @@ from scoresde.samplers.exponential.variation import check_order
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver(SingleStep):
-    r"""x_s = (alpha_s/alpha_t) x - sigma_s (e^h - 1) eps_1 - sigma_s [w] (eps_k - eps_1),
-    h = lambda_s - lambda_t, lambda = log(alpha/sigma), w by `solver_order` k:
+    r"""x_s = (alpha_s/alpha_t) x - sigma_s (e^h - 1) eps_1 - sigma_s [w] (eps_k - eps_1)
+    with h = lambda_s - lambda_t, lambda = log(alpha/sigma), w by `solver_order` k:
         1: 0, which is DDIM;
         2: (e^h - 1)/(2 r), eps_2 at u = r = 1/2;
         3: ((e^h - 1)/h - 1)/r_2, eps_2, eps_3 at u = 1/3 and r_2 = 2/3.

@@ -17,8 +17,8 @@ from scoresde.samplers.exponential.variation import check_prediction
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverPP2M(ExponentialMultistep):
-    r"""x_s = (sigma_s/sigma_t) x - alpha_s expm1(-h) D,  h = (log_snr_s - log_snr_t)/2,
-    D = (1 + 1/(2r)) x0_t - x0_prev/(2r),  r = h_prev/h.
+    r"""x_s = (sigma_s/sigma_t) x - alpha_s expm1(-h) D,  h = (log_snr_s - log_snr_t)/2
+    with D = (1 + 1/(2r)) x0_t - x0_prev/(2r),  r = h_prev/h.
 
     Second order from one evaluation a step and the one before it; the first step, and a step to
     sigma = 0 (h infinite), take D = x0_t. Deterministic, order 2. The standard choice for 10 to

@@ -21,17 +21,17 @@ SECOND_DERIVATIVES = ("full", "published")
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverPP3M(ExponentialMultistep):
-    r"""x_s = (sigma_s/sigma_t) x + alpha_s h (phi_1 D_0 + phi_2 D_1 + phi_3 D_2), phi_k(-h),
+    r"""x_s = (sigma_s/sigma_t) x + alpha_s h (phi_1 D_0 + phi_2 D_1 + phi_3 D_2), phi_k(-h).
 
-    D_0 = x0_t, and D_1, D_2 the derivatives in u = (lambda - lambda_t)/h of the parabola through
-    the last three outputs. `second_derivative`: `full` takes D_2 = 2 x0[u_t, u_1, u_2], and is of
-    order 3; `published` takes the divided difference without its 2, as the paper's code and those
-    after it do, and is of order 2. The first steps of the default `start` cap either at order 2,
-    and there `published` has 0.6 times the error on a mixture, at 10 steps as at 1280. `form` is
-    that of steps of second order, as in `DPMSolverPP2M`. `prediction='eps'` is DPM-Solver's
-    multistep form: alpha_s/alpha_t for sigma_s/sigma_t, -sigma_s h for alpha_s h, phi_k(h).
-    One evaluation a step, deterministic.
-    (Lu et al. 2022, DPM-Solver++, section 4.2, and its code.)
+    D_0 = x0_t, and D_1, D_2 are the derivatives in u = (lambda - lambda_t)/h of the parabola
+    through the last three outputs. `second_derivative`: `full` takes D_2 = 2 x0[u_t, u_1, u_2],
+    and is of order 3; `published` takes the divided difference without its 2, as the paper's code
+    and those after it do, and is of order 2. The first steps of the default `start` cap either at
+    order 2, and there `published` has 0.6 times the error on a mixture, at 10 steps as at 1280.
+    `form` is that of steps of second order, as in `DPMSolverPP2M`. `prediction='eps'` is
+    DPM-Solver's multistep form: alpha_s/alpha_t for sigma_s/sigma_t, -sigma_s h for alpha_s h,
+    phi_k(h). One evaluation a step, deterministic. (Lu et al. 2022, DPM-Solver++, section 4.2, and
+    its code.)
     """
 
     second_derivative: str = "full"

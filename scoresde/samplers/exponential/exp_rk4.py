@@ -26,14 +26,15 @@ TABLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class ExpRK4(GridSampler):
-    r"""x_s = (sigma_s/sigma_t) x + alpha_s h sum_i b_i(-h) x0(X_i, u = c_i),  sum_i b_i = phi_1,
+    r"""x_s = (sigma_s/sigma_t) x + alpha_s h sum_i b_i(-h) x0(X_i, u = c_i),  sum_i b_i = phi_1.
 
-    h = lambda_s - lambda_t with lambda = log(alpha/sigma) as time. Deterministic, order 4, four
-    evaluations a step, five for `hochbruck-ostermann` (one to sigma = 0 or from alpha = 0: DDIM).
-    For accurate flows at a fixed cost. The stiff order of these tables (2, 3 and 4) concerns
-    linear parts of large norm; here that part is one number and exact, and on a mixture the errors
-    of the two tables of four stages are alike, from 4 to 160 steps, where the one of five has up
-    to 5 times as much. (Cox & Matthews 2002; Krogstad 2005; Hochbruck & Ostermann 2005.)
+    Here h = lambda_s - lambda_t with lambda = log(alpha/sigma) as time. Deterministic, order 4,
+    four evaluations a step, five for `hochbruck-ostermann` (one to sigma = 0 or from alpha = 0:
+    DDIM). For accurate flows at a fixed cost. The stiff order of these tables (2, 3 and 4)
+    concerns linear parts of large norm; here that part is one number and exact, and on a mixture
+    the errors of the two tables of four stages are alike, from 4 to 160 steps, where the one of
+    five has up to 5 times as much. (Cox & Matthews 2002; Krogstad 2005; Hochbruck & Ostermann
+    2005.)
     """
 
     table: str = "cox-matthews"

@@ -74,12 +74,11 @@ class UniPC(Multistep):
         return min(self.order, 3 if self.corrector and self.corrector_start == 1 else 2)
 
     def step(self, tape, x, t, s, memory):
-        past, pending = memory or ((), None)
+        past, pending = memory or ((), 0)
         m = tape.evaluate(x, t, self.prediction)
-        if pending is not None:
-            before, order = pending
-            x = tape.keep(self._to(before, t, past[:order], (t, m)))
-        outputs, pending = ((t, m), *past), None
+        if pending:
+            x = x + self._correction(past[:pending], (t, m))
+        outputs, pending = ((t, m), *past), 0
         move = variation(self.prediction, t, s)
         order = self.usable(self.solver_order, len(past), tape.remaining)
         wanted = self.usable(self.solver_order, self.solver_order - 1, tape.remaining)
@@ -88,29 +87,37 @@ class UniPC(Multistep):
         elif order < wanted and self.start == "single-step":
             y = finish(tape, x, m, t, s, self.prediction, of_order(wanted + self.corrector))
         else:
-            y = self._to(x, s, outputs[:order])
+            y = move.carry * x + move.whole * m + self._pull(outputs[:order], s)
             if self.corrector and tape.step + 1 >= self.corrector_start:
-                pending = (x, order)
-        if self.correct_last and pending is not None and tape.remaining == 0:
+                pending = order
+        if self.correct_last and pending and tape.remaining == 0:
+            y = tape.keep(y)
             m_s = tape.evaluate(y, s, self.prediction)
-            y = self._to(x, s, outputs[:order], (s, m_s))
+            y = y + self._correction(outputs[:order], (s, m_s))
         return y, (outputs[: self.solver_order] if t.alpha > 0.0 else (), pending)
 
-    def _to(self, x: Term, s: NoiseLevel, outputs: Outputs, ahead=None) -> Term:
-        """From x at the newest output's level to s: UniP, or UniC with the output `ahead` at s."""
+    def _correction(self, outputs: Outputs, ahead: tuple[NoiseLevel, Term]) -> Term:
+        """UniC - UniP to the level of `ahead`: the two share carry x + whole m.
+
+        So neither the state before the step nor the corrected one is ever a tensor: the next
+        prediction is one combination of the last and of the outputs.
+        """
+        s, _ = ahead
+        return self._pull((*outputs, ahead), s) - self._pull(outputs, s)
+
+    def _pull(self, outputs: Outputs, s: NoiseLevel) -> Term:
+        """reach sum_j w_j (m_j - m) on the way from the first output's level to s."""
         (t, m), *others = outputs
-        if ahead is not None:
-            others.append(ahead)
-        move = variation(self.prediction, t, s)
-        x = move.carry * x + move.whole * m
         if not others:
-            return x
-        nodes = past_nodes(move, (outputs[0], *others))
+            return Term({})
+        move = variation(self.prediction, t, s)
+        nodes = past_nodes(move, outputs)
         if len(others) > 1 or self.variant == "vary":
             weights = interpolation_weights(nodes, move.z)[1:]
         else:  # half of B(h), a divided difference
             b = move.whole / move.reach if self.variant == "bh2" else 1.0
             weights = [0.5 * b / nodes[1]]
+        pull = Term({})
         for weight, (_, other) in zip(weights, others, strict=True):
-            x = x + (move.reach * weight) * (other - m)
-        return x
+            pull = pull + (move.reach * weight) * (other - m)
+        return pull

@@ -17,7 +17,8 @@ from scoresde.samplers.grids.base import Grid, times_of_ratios
 class Explicit(Grid):
     """Levels as given: `given_times` of the process, or `noise_ratios` sigma/alpha, noise falling.
 
-    `steps` is read off the list. A final 0 among `noise_ratios` is the clean level.
+    `steps` is read off the list. A final 0 among `noise_ratios` is the clean level. A level that
+    is repeated at once, as some tools do at the end, is a step of no length and is left out.
     """
 
     given_times: tuple[float, ...] = ()
@@ -28,6 +29,10 @@ class Explicit(Grid):
             raise OptionError("the explicit grid takes either given_times or noise_ratios")
         if self.log_snr_min is not None or self.log_snr_max is not None:
             raise OptionError("the explicit grid takes its ends from its list, not from log_snr")
+        for name in ("given_times", "noise_ratios"):
+            listed = getattr(self, name)
+            kept = tuple(v for i, v in enumerate(listed) if i == 0 or v != listed[i - 1])
+            object.__setattr__(self, name, kept)
         if self.noise_ratios and self.noise_ratios[-1] == 0.0:
             object.__setattr__(self, "noise_ratios", tuple(self.noise_ratios[:-1]))
             object.__setattr__(self, "final", "clean")

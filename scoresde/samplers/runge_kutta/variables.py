@@ -38,7 +38,7 @@ class Variable:
         if math.isinf(w):
             raise OptionError(
                 f"{solver} in variable={name!r} cannot start at alpha = 0; set log_snr_min on the "
-                "grid, or variable='phi'"
+                "grid, or take a solver in variable='phi'"
             )
         if math.isnan(w):
             raise OptionError(

@@ -10,7 +10,7 @@ from scoresde.samplers.stochastic.split import ancestral_split, middle_level, ne
 
 @dataclass(frozen=True, kw_only=True)
 class DPM2Ancestral(ScaledNoise):
-    r"""y_s = y + (r_down - r_t) eps(y_m, r_m) + s_noise r_up z,
+    r"""y_s = y + (r_down - r_t) eps(y_m, r_m) + s_noise r_up z.
 
     y_m = y + (r_m - r_t) eps(y, r_t),  y = x/alpha, r = sigma/alpha, r_m = sqrt(r_t r_down),
     r_up = min(r_s, eta r_s sqrt(1 - r_s^2/r_t^2)), r_down^2 = r_s^2 - r_up^2: the midpoint rule on

@@ -14,10 +14,10 @@ from scoresde.samplers.stochastic.variation import sde_variation
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverPP3MSDE(ScaledNoise):
-    r"""x_s = (sigma_s/sigma_t) e^{-eta h} x + alpha_s [(1 - e^{-k}) x0 + k phi_2(-k) D1 + k
-    phi_3(-k) D2] + s_noise sigma_s sqrt(1 - e^{-2 eta h}) z,
+    r"""x_s = q e^{-eta h} x + alpha_s k [phi_1 x0 + phi_2 D1 + phi_3 D2] + s_noise n z, phi_j(-k).
 
-    h = log(alpha_s/sigma_s) - log(alpha_t/sigma_t), k = (1 + eta) h. D1 and D2 are the first and
+    q = sigma_s/sigma_t, n = sigma_s sqrt(1 - e^{-2 eta h}), k phi_1 = 1 - e^{-k}, h =
+    log(alpha_s/sigma_s) - log(alpha_t/sigma_t), k = (1 + eta) h. D1 and D2 are the first and
     second divided differences of x0 over the last three outputs, at the present one and in units
     of h; the second step has D2 = 0, the first D1 = 0 as well, a step to sigma = 0 takes x0. With
     end = "lower" the last step but one has D2 = 0 and the last none of them.

@@ -13,10 +13,10 @@ from scoresde.samplers.stochastic.split import ancestral_split, needs_signal
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverPPSDE(ScaledNoise):
-    r"""y_s = (d_s/r_t) y + (1 - d_s/r_t) D + s_noise u_s z_s,  D = (1 - 1/(2r)) x0 + x0_m/(2r),
+    r"""y_s = (d_s/r_t) y + (1 - d_s/r_t) D + s_noise u_s z_s,  D = (1 - 1/(2r)) x0 + x0_m/(2r).
 
-    x0_m at y_m = (d_m/r_t) y + (1 - d_m/r_t) x0 + s_noise u_m z_m, with log SNR_m = log SNR_t + r
-    (log SNR_s - log SNR_t). y = x/alpha; d, u are the parts r_down, r_up of r_m or r_s =
+    x0_m is x0 at y_m = (d_m/r_t) y + (1 - d_m/r_t) x0 + s_noise u_m z_m, with log SNR_m = log
+    SNR_t + r (log SNR_s - log SNR_t). y = x/alpha; d, u are the parts r_down, r_up of r_m or r_s =
     sigma_s/alpha_s that an ancestral step from r_t of this eta has.
 
     Both noises are of one Brownian path on the clock of the SNR: z_m is its normalised increment
