@@ -8,10 +8,10 @@ states over 50 steps on one thread, all in one process; a round is one run of ea
 small states), forwards and backwards in turn, in CPU time. The table has microseconds a step, the
 least round and the median, and the ratio theirs/ours within a round, median and quartiles: above
 1, scoresde is the faster. Where a core is shared with other work the least round is the steadier
-figure; the load and the time of one small `torch.add` say how busy the machine was. Of k-diffusion and smalldiffusion the module of samplers alone is loaded,
-without what the rest of these packages imports. A package that is missing is left out, and the
-table says so. Rows that draw noise stand three times: by scoresde's `Noise`, by torch's generator
-in its place, and along Brownian paths.
+figure; the load and the time of one small addition say how busy the machine was. Of k-diffusion
+and smalldiffusion the module of samplers alone is loaded, without what the rest of these packages
+imports. A package that is missing is left out, and the table says so. Rows that draw noise stand
+three times: by scoresde's `Noise`, by torch's generator in its place, and along Brownian paths.
 """
 
 from __future__ import annotations
@@ -249,9 +249,7 @@ def main() -> None:
                 continue  # k-diffusion's noise is a Brownian path
             figures = measure(contenders(name, shape, packages), options.rounds, times)
             report[f"{name} {shape}"] = figures
-            print(
-                f"\n{name}, states {shape}: microseconds a step (least, median) and their multiple of ours"
-            )
+            print(f"\n{name}, states {shape}: microseconds a step, least and median; theirs/ours")
             for title, f in figures.items():
                 low, high = f["quartiles"]
                 print(

@@ -65,7 +65,7 @@ class Scheduler(ThirdParty):
 
 
 MULTISTEP = {"final_sigmas_type": "sigma_min", "lower_order_final": False}
-SINGLE = {"rounding": 2e-5}  # those that step in float32 whatever they are given
+SINGLE = {"rounding": 5e-6}  # those that step in float32 whatever they are given
 
 
 def claims() -> dict[str, ThirdParty]:

@@ -144,10 +144,8 @@ def method_of(source, options: dict, guide=None):
             )
         tables = {"kernel": _chosen(own, "kernel", sampler), "chain": own.get("chain", {})}
     else:
-        solver, spacing = (
-            "dpmpp-2m" if sampler is None else sampler,
-            "karras" if grid is None else grid,
-        )
+        solver = "dpmpp-2m" if sampler is None else sampler
+        spacing = "karras" if grid is None else grid
         tables = {
             "sampler": _chosen(own, "sampler", solver, asked=sampler is not None),
             "grid": _chosen(own, "grid", spacing, asked=grid is not None),

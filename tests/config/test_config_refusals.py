@@ -11,7 +11,11 @@ REFUSED = {
     "section": ({"sampelr": "ddim"}, "unknown section 'sampelr'", "Did you mean 'sampler'?"),
     "member": ({"sampler": "dpmp-2m"}, "unknown sampler 'dpmp-2m'", "Did you mean 'dpmpp-2m'?"),
     "option": ({"sampler": {"name": "ddim", "etta": 1}}, "[sampler]", "Did you mean 'eta'?"),
-    "no options": ({"sampler": {"name": "stochastic-runge-kutta", "eta": 1}}, "takes no options", "'eta'"),
+    "no options": (
+        {"sampler": {"name": "stochastic-runge-kutta", "eta": 1}},
+        "takes no options",
+        "'eta'",
+    ),
     "type's option": ({"training": {"step": 5}}, "[training]", "Did you mean 'steps'?"),
     "nameless": ({"process": {"beta_min": 0.2}}, "[process] needs a name", "vp-linear"),
     "odd name": ({"process": {"name": ["edm"]}}, "[process]", "a name is text, got ['edm']"),

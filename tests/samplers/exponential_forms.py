@@ -74,4 +74,5 @@ def exact_phi(k: int, z: float) -> Decimal:
 
 def orders(k: int, steps: int, end: str) -> list[int]:
     """Of a multistep solver's steps, from its own start."""
-    return [min(k, i + 1, steps - i if end == "lower" else k) for i in range(steps)]
+    lowered = {"full": 0, "lower": steps, "euler": 1}[end]
+    return [min(k, i + 1, steps - i if steps - i <= lowered else k) for i in range(steps)]

@@ -118,14 +118,18 @@ def dpmpp_2s_ancestral(eta, s_noise):
     return step
 
 
-def dpmpp_sde(eta, s_noise, r=0.5):
+def dpmpp_sde(eta, s_noise, r=0.5, clock="snr"):
+    """Noises of one path on the clock of the SNR or of sigma (its Brownian tree), or of none."""
+
     def step(i, y, sigmas):
         sigma, to = sigmas[i], sigmas[i + 1]
         denoised = d_of(y, sigma)
         if to == 0:
             return denoised
         mid = to if r == 1 else math.exp((1 - r) * math.log(sigma) + r * math.log(to))
-        whole, early = to**-2 - sigma**-2, mid**-2 - sigma**-2  # the path's clock is the SNR
+        whole, early = to**-2 - sigma**-2, mid**-2 - sigma**-2
+        if clock != "snr":
+            whole, early = (sigma - to, sigma - mid) if clock == "sigma" else (1.0, 0.0)
         z_mid = draw(i)
         z = (math.sqrt(early) * z_mid + math.sqrt(whole - early) * draw(i, 1)) / math.sqrt(whole)
 
@@ -141,7 +145,7 @@ def dpmpp_sde(eta, s_noise, r=0.5):
 
 
 def multistep_sde(eta, s_noise, order=2, solver_type="midpoint", end="full"):
-    """k-diffusion's 2M and 3M SDE steps; `end` as lower_order_final of diffusers."""
+    """k-diffusion's 2M and 3M SDE steps; `end` as lower_order_final, euler_at_final of diffusers."""
     past = []
 
     def step(i, y, sigmas):
@@ -154,8 +158,9 @@ def multistep_sde(eta, s_noise, order=2, solver_type="midpoint", end="full"):
         phi_1 = 1 - math.exp(-k)
         phi_2 = 1 - phi_1 / k
         usable = min(len(past), order - 1)
-        if end == "lower":
-            usable = min(usable, len(sigmas) - 2 - i)
+        after = len(sigmas) - 2 - i
+        if end == "lower" or (end == "euler" and after == 0):
+            usable = min(usable, after)
         y = math.exp(-k) * y + phi_1 * denoised
         if usable == 1:
             (d_1, h_1) = past[-1]

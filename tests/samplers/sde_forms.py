@@ -85,7 +85,8 @@ def sa_solver(sampler: SASolver, levels) -> list:
             sums = adams(lam[i + 1 - q : i + 1], outputs[-q:], *lam[i - 1 : i + 1], tau,
                          sampler.few_steps)  # fmt: skip
             x = base + t.alpha * sums
-        left = count - i if sampler.end == "lower" else 99
+        lowered = {"full": 0, "lower": count, "euler": 1}[sampler.end]
+        left = count - i if count - i <= lowered else 99
         p = min(sampler.predictor_order, i + 1, left)
         h = lam[i + 1] - lam[i]
         tau = sampler.tau * (sampler.ratio_min <= t.sigma / t.alpha <= sampler.ratio_max)

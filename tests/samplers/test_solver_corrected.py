@@ -10,7 +10,7 @@ from sampling_tools import Recorded, Written, denoiser
 
 from scoresde.errors import NonFiniteError, OptionError
 from scoresde.kernels import Noise, Purpose
-from scoresde.processes import PROCESSES, DiscreteDDPM
+from scoresde.processes import CLEAN, PROCESSES, DiscreteDDPM
 from scoresde.samplers import (
     Ancestral,
     AnnealedLangevin,
@@ -44,8 +44,8 @@ BETAS = np.linspace(0.1 / STEPS, 8.0 / STEPS, STEPS)  # discrete_betas of its VP
 SIGMAS = np.exp(np.linspace(np.log(0.01), np.log(50.0), STEPS))  # discrete_sigmas of its VE
 
 
-def pc_sampler(kind, predictor, corrector, snr, corrections, noise, x, norm="drawn"):
-    """The loop of score_sde for a batch of one: x at every level, x_mean at the end."""
+def pc_sampler(kind, predictor, corrector, snr, corrections, noise, x, norm="drawn", denoise=True):
+    """score_sde's loop for a batch of one: x at every level, with denoise x_mean at the end."""
     abar, states = np.cumprod(1.0 - BETAS), [x]
     for i, step in enumerate(range(STEPS - 1, -1, -1)):
         beta, sigma = BETAS[step], SIGMAS[step]
@@ -72,7 +72,7 @@ def pc_sampler(kind, predictor, corrector, snr, corrections, noise, x, norm="dra
         else:
             mean = x + (sigma**2 - below**2) * grad
             spread = math.sqrt(below**2 * (sigma**2 - below**2) / sigma**2)
-        x = mean + spread * z if step > 0 else mean
+        x = mean + spread * z if step > 0 or not denoise else mean
         states.append(x)
     return np.array(states)
 
@@ -108,6 +108,48 @@ def test_the_loop_of_score_sde(kind, predictor, corrector, corrections, norm) ->
     corrected = corrections * STEPS if corrector != "none" else 0
     assert len(drawn.calls) == STEPS - 1 + corrected
     assert len(set(drawn.calls)) == len(drawn.calls)
+
+
+@pytest.mark.parametrize("kind", ["vp", "ve"])
+@pytest.mark.parametrize("predictor", ["reverse-diffusion", "ancestral"])
+def test_without_its_denoising_it_ends_on_x(kind: str, predictor: str) -> None:
+    """score_sde's denoise = False; ancestral under VE has no noise at its last level."""
+    levels = Discrete(steps=STEPS).levels(DiscreteDDPM(betas=tuple(BETAS)))
+    if kind == "ve":
+        levels = Explicit(noise_ratios=(*SIGMAS[::-1], 0.0)).levels(PROCESSES["ve"]())
+    x, noise = begin(levels[0], 1), Written(3)
+    expected = pc_sampler(kind, predictor, "none", 0.16, 1, noise, x, denoise=False)
+    sampler = PredictorCorrector(predictor=predictor, corrector="none", denoise=False)
+    np.testing.assert_allclose(run(sampler, levels, Written(3)), expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("denoise", [True, False])
+@pytest.mark.parametrize("name", ["vp-linear", "sub-vp", "ve"])
+def test_euler_maruyama_may_take_its_own_last_step(name: str, denoise: bool) -> None:
+    """score_sde's EulerMaruyamaPredictor with eps = 1/N: dt = -1/N from every level, to t = 0."""
+    process, noise = PROCESSES[name](), Written()
+    times = [1.0 - i / STEPS for i in range(STEPS)]
+    levels = (*process.levels(times), CLEAN)
+    x = begin(levels[0], 1)
+    expected = [x]
+    for i, t in enumerate(times):
+        level, beta = levels[i], 0.1 + 19.9 * t
+        bar = math.exp(-2.0 * (0.1 * t + 0.5 * 19.9 * t * t))
+        f, g2 = {
+            "vp-linear": (-0.5 * beta, beta),
+            "sub-vp": (-0.5 * beta, beta * (1.0 - bar)),
+            "ve": (0.0, 2.0 * level.sigma**2 * math.log(5000.0)),
+        }[name]
+        mean = x - (f * x - g2 * score(x, level.alpha, level.sigma)) / STEPS
+        x = mean + math.sqrt(g2 / STEPS) * noise.number(i, Purpose.STEP, 1)
+        expected.append(x)
+    expected[-1] = mean if denoise else x
+    options = {"predictor": "euler-maruyama", "corrector": "none", "last": "step"}
+    got = run(PredictorCorrector(**options, denoise=denoise), levels)
+    size = np.abs(expected).max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(got / size, np.array(expected) / size, rtol=0.0, atol=1e-10)
+    if denoise:
+        assert np.array_equal(got, run(EulerMaruyama(last="step"), levels))
 
 
 @ANY_PROCESS
@@ -244,6 +286,11 @@ def test_a_score_of_zero_has_no_signal_to_noise_and_is_named() -> None:
     ({"corrections": 0}, "corrector='none'"),
     ({"corrections": 1.5}, "1.5"),
     ({"noise_norm": "batch"}, "expected, drawn"),
+    ({"denoise": 0}, "denoise"),
+    ({"last": "euler"}, "posterior-mean, step"),
+    ({"last": "step"}, "euler-maruyama"),
+    ({"predictor": "none", "denoise": False}, "posterior mean"),
+    ({"predictor": "euler-maruyama", "denoise": False}, "last='step'"),
 ])  # fmt: skip
 def test_bad_options_are_named(options: dict, named: str) -> None:
     with pytest.raises(OptionError, match=named):

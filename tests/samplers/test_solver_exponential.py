@@ -87,10 +87,20 @@ def test_dpm_solver_fast_is_an_end_of_lower_order() -> None:
     assert len(recorded.levels) == 9
 
 
+def test_an_end_of_eulers_lowers_the_last_step_alone() -> None:
+    levels = grid(steps=4)
+    got, full = run("dpm-solver(end=euler)", levels), run("dpm-solver", levels)
+    close(got[:4], full[:4], 0.0)
+    t, s = levels[3:]
+    linear, flat, _, _ = factors("eps", t, s)
+    close(got[4], linear * got[3] - flat * model("eps", got[3], t))
+
+
 @pytest.mark.parametrize(
     ("k", "steps", "end", "final", "orders"),
     [(3, 9, "full", "min", [3, 3, 3]), (3, 9, "lower", "min", [3, 3, 2, 1]),
      (3, 8, "lower", "min", [3, 3, 2]), (3, 7, "lower", "min", [3, 3, 1]),
+     (3, 8, "euler", "min", [3, 3, 1, 1]), (3, 7, "euler", "min", [3, 3, 1]),
      (2, 6, "lower", "min", [2, 2, 1, 1]), (2, 6, "full", "clean", [2, 2, 1, 1]),
      (3, 6, "full", "clean", [3, 2, 1])],
 )  # fmt: skip

@@ -18,7 +18,7 @@ from scoresde.verify.settings import settings
 
 
 @pytest.mark.parametrize("kind", ["x0", "eps"])
-@pytest.mark.parametrize("end", ["full", "lower"])
+@pytest.mark.parametrize("end", ["full", "lower", "euler"])
 @pytest.mark.parametrize("form", ["midpoint", "heun"])
 @pytest.mark.parametrize(("name", "k"), [("dpmpp-2m", 2), ("dpmpp-3m", 3)])
 def test_multistep_forms(name: str, k: int, form: str, end: str, kind: str) -> None:
@@ -97,8 +97,9 @@ def test_a_single_step_start_is_that_of_the_single_step_solver(
 # DEIS
 
 
+@pytest.mark.parametrize("end", ["full", "euler"])
 @pytest.mark.parametrize("k", [2, 3])
-def test_deis_in_log_snr_is_the_log_rho_form(k: int) -> None:
+def test_deis_in_log_snr_is_the_log_rho_form(k: int, end: str) -> None:
     """Antiderivatives of products of log rho, rho = sigma/alpha, as other tools write DEIS."""
 
     def one(t, b, c):
@@ -111,7 +112,7 @@ def test_deis_in_log_snr_is_the_log_rho_form(k: int) -> None:
     levels = grid("vp-cosine")
     rho = [v.noise_ratio for v in levels]
     x, old, expected = begin(levels[0]), [], [begin(levels[0])]
-    for i, order in enumerate(orders(k, 7, "full")):
+    for i, order in enumerate(orders(k, 7, end)):
         t, s = levels[i], levels[i + 1]
         old = [model("eps", x, t), *old]
         nodes = rho[i : i - order : -1] if i >= order else rho[i::-1]
@@ -125,7 +126,7 @@ def test_deis_in_log_snr_is_the_log_rho_form(k: int) -> None:
             y = y + weight * old[j]
         x = s.alpha * y
         expected.append(x)
-    close(run(f"deis(variable=log-snr, solver_order={k})", levels), expected)
+    close(run(f"deis(variable=log-snr, solver_order={k}, end={end})", levels), expected)
 
 
 def test_deis_in_time_is_the_integral_of_the_papers_polynomial() -> None:
@@ -201,7 +202,7 @@ def test_solvers_that_are_one(one: str, other: str, final: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["dpmpp-3s(end=lower)", "dpmpp-3s(form=heun)", "dpmpp-3m(start=single-step)",
-     "dpmpp-3m(end=lower)", "deis(solver_order=4)", "unipc(solver_order=3, start=single-step)",
+     "dpmpp-3m(end=lower)", "dpmpp-3m(end=euler)", "deis(solver_order=4)", "unipc(solver_order=3, start=single-step)",
      "unipc(variant=bh1)", "unipc(corrector_start=2)",
      "unipc(end=lower, correct_last=True)", "exp-rk4(table=hochbruck-ostermann)"],
 )  # fmt: skip

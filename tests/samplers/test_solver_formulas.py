@@ -8,13 +8,15 @@ import pytest
 import torch
 from sampling_tools import Recorded, Written, denoiser
 
+from scoresde.errors import OptionError
 from scoresde.kernels import Purpose
-from scoresde.processes import CLEAN, PROCESSES, DiscreteDDPM
+from scoresde.processes import CLEAN, PROCESSES, DiscreteDDPM, NoiseLevel
 from scoresde.samplers import (
     DDIM,
     Ancestral,
     AnnealedLangevin,
     DPMSolverPP2M,
+    Euler,
     EulerMaruyama,
     sample,
 )
@@ -164,6 +166,16 @@ def test_euler_maruyama_in_the_processs_own_time(name: str, eta: float) -> None:
         expected.append(x)
     got = run(EulerMaruyama(eta=eta), process.levels(times))
     np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("end", [CLEAN, NoiseLevel(t=math.nan, alpha=1.0, sigma=0.0)])
+def test_a_last_step_in_time_needs_time(end: NoiseLevel) -> None:
+    """VE has noise at t = 0, from which no time is left; a bare level has no t."""
+    levels = (*PROCESSES["ve"]().levels([0.5, 0.0]), end)
+    for sampler in (EulerMaruyama(last="step"), Euler(variable="time", last="step")):
+        with pytest.raises(OptionError, match="leaves no time"):
+            sampler.plan(levels)
+        assert np.isfinite(run(type(sampler)(), levels)).all()
 
 
 def test_annealed_langevin_is_its_update() -> None:

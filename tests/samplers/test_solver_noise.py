@@ -157,6 +157,7 @@ def test_scaled_noise_has_another_law_and_declares_no_order(member) -> None:
     *((member, {"s_noise": math.nan}, "nan") for member in EVERY),
     (DPMSolverPPSDE, {"r": 0.0}, "r of dpmpp-sde"),
     (DPMSolverPPSDE, {"r": math.nan}, "nan"),
+    (DPMSolverPPSDE, {"clock": "sigmas"}, "Did you mean 'sigma'"),
     (DPMSolverPP2MSDE, {"solver_type": "hun"}, "heun"),
     (DPMSolverPP2MSDE, {"end": "low"}, "lower"),
     (DPMSolverPP3MSDE, {"end": "low"}, "lower"),

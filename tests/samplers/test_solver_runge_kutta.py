@@ -192,6 +192,18 @@ def test_euler_in_time_samples_a_rectified_flow_as_flow_matching_does() -> None:
     close(run(Euler(variable="time"), levels), expected)
 
 
+@pytest.mark.parametrize("member", [Euler, Heun, Midpoint, RK4])
+def test_their_last_step_in_time_may_be_eulers(member) -> None:
+    """EDM's ablation_sampler: x + (0 - t) dx/dt from its last level, VP by hand."""
+    levels, model = UniformTime(steps=6).levels(PROCESSES["vp-linear"]()), Recorded()
+    got = run(member(variable="time", last="step"), levels, model=model)
+    usual, x, t = run(member(variable="time"), levels), got[-2], levels[-2].t
+    close(got[:-1], usual[:-1], 0.0)
+    close(got[-1], x - t * flow_in("time")[0](t, x), 1e-11)
+    assert np.abs(got[-1] - usual[-1]).max() > 1e-4
+    assert len(model.levels) == 5 * member().evaluations + 1
+
+
 @pytest.mark.parametrize("name", PROCESSES.members)
 def test_euler_in_sigma_is_ddim(name: str) -> None:
     levels = UniformLogSNR(steps=7, log_snr_min=-6.0).levels(PROCESSES[name]())
@@ -247,6 +259,8 @@ def test_time_needs_levels_of_a_process() -> None:
     (Euler, {"churn": math.nan}, "churn of euler"),
     (DPM2, {"churn_min": 2.0, "churn_max": 1.0}, "churn_max of dpm-2"),
     (Heun, {"churn": 1.0, "variable": "time"}, "variable='sigma'"),
+    (Heun, {"last": "step"}, "variable='time'"),
+    (RK4, {"last": "euler", "variable": "time"}, "last of rk4"),
     (Heun, {"alpha": 0.0}, "alpha of heun"),
     (Heun, {"alpha": math.nan}, "nan"),
     (Heun, {"alpha": 1.5}, "1.5"),

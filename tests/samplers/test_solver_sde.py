@@ -29,7 +29,8 @@ NAMES = pytest.mark.parametrize("name", ["vp-linear", "rectified-flow", "ve"])
 
 @NAMES
 @pytest.mark.parametrize("options", [
-    {}, {"tau": 0.0}, {"tau": 0.7, "end": "lower"}, {"predictor_order": 4, "corrector_order": 0},
+    {}, {"tau": 0.0}, {"tau": 0.7, "end": "lower"}, {"tau": 0.7, "end": "euler"},
+    {"predictor_order": 4, "corrector_order": 0},
     {"predictor_order": 2, "corrector_order": 1}, {"ratio_min": 0.2, "ratio_max": 3.0},
     {"predictor_order": 2, "corrector_order": 2, "few_steps": True, "end": "lower"},
 ])  # fmt: skip

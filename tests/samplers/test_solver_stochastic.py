@@ -53,7 +53,18 @@ def test_dpmpp_sde_at_another_middle(r: float) -> None:
     close(run(DPMSolverPPSDE(r=r), levels), in_sigma(dpmpp_sde(1.0, 1.0, r), levels))
 
 
-@pytest.mark.parametrize("end", ["full", "lower"])
+@pytest.mark.parametrize("clock", ["sigma", "independent"])
+@pytest.mark.parametrize(("eta", "r"), [(1.0, 0.5), (0.6, 0.3), (1.0, 1.0)])
+def test_dpmpp_sde_with_its_noises_joined_otherwise(clock: str, eta: float, r: float) -> None:
+    for name in ("edm", "rectified-flow"):
+        levels = levels_of(name)
+        expected = in_sigma(dpmpp_sde(eta, 1.0, r, clock), levels)
+        close(run(DPMSolverPPSDE(eta=eta, r=r, clock=clock), levels), expected)
+    assert DPMSolverPPSDE(eta=eta, clock=clock).weak_order == (2 if clock == "sigma" else 1)
+    assert DPMSolverPPSDE(s_noise=1.01, clock=clock).weak_order is None
+
+
+@pytest.mark.parametrize("end", ["full", "lower", "euler"])
 def test_other_forms_of_the_multistep_sde(end: str) -> None:
     levels = levels_of("rectified-flow", "min")
     heun = DPMSolverPP2MSDE(solver_type="heun", end=end)

@@ -12,8 +12,8 @@ from scoresde.verify import named
 
 @pytest.mark.parametrize("kind", ["x0", "eps"])
 @pytest.mark.parametrize("variant", ["bh1", "bh2"])
-@pytest.mark.parametrize("p", [1, 2, 3])
-def test_unipc_solves_the_papers_equations(p: int, variant: str, kind: str) -> None:
+@pytest.mark.parametrize(("p", "end"), [(1, "lower"), (2, "lower"), (3, "lower"), (3, "euler")])
+def test_unipc_solves_the_papers_equations(p: int, end: str, variant: str, kind: str) -> None:
     """R(h) rho = b, B(h); one weight, of UniP-2 and UniC-1, is 1/2; the order falls at the end."""
     levels = grid(steps=8)
     steps, lams = 8, [lam(v) for v in levels]
@@ -41,7 +41,7 @@ def test_unipc_solves_the_papers_equations(p: int, variant: str, kind: str) -> N
         return base - scale * b_h * sum(pulls)
 
     x, outputs, before, expected = begin(levels[0]), {}, None, [begin(levels[0])]
-    for i, order in enumerate(orders(p, steps, "lower")):
+    for i, order in enumerate(orders(p, steps, end)):
         m = model(kind, x, levels[i])
         if before is not None:
             then, used = before
@@ -50,7 +50,7 @@ def test_unipc_solves_the_papers_equations(p: int, variant: str, kind: str) -> N
         outputs[i], before = m, (x, order)
         x = update(x, i, order, [(j, outputs[j]) for j in range(i - 1, i - order, -1)])
         expected.append(x)
-    name = f"unipc(solver_order={p}, variant={variant}, prediction={kind}, end=lower)"
+    name = f"unipc(solver_order={p}, variant={variant}, prediction={kind}, end={end})"
     close(run(name, levels), expected, 1e-11)
 
 

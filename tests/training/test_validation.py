@@ -49,6 +49,7 @@ def test_the_held_out_error_of_a_level_is_that_of_its_formula(tmp_path, sections
     assert snrs == sorted(snrs)
 
 
+@pytest.mark.slow
 def test_the_held_out_loss_of_few_rows_lies_within_its_errors_of_that_of_many(tmp_path):
     """60 rows against 4,000: the loss within 4 standard errors, which fall as 1/sqrt(rows)."""
     found = {}

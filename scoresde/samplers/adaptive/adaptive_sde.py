@@ -34,8 +34,10 @@ class AdaptiveSDE(Sampler):
     The paper's code draws z anew after a rejection; here z is the increment of one Brownian path a
     sample, that of the noise source where it has paths, so rejections leave the law alone. It has
     no order, and its law is right in the limit of small tolerances; the defaults are the paper's,
-    for pictures. Fact: `rejected` steps. (Jolicoeur-Martineau et al. 2021, Gotta go fast when
-    generating data with score-based models, algorithm 1.)
+    for pictures. A tenth of the tolerances costs 4.5 to 5 times the evaluations (350, 1700, 7700
+    at 1e-2, 1e-3, 1e-4 on a mixture under VP linear), so 1e-8 takes millions. Fact: `rejected`
+    steps. (Jolicoeur-Martineau et al. 2021, Gotta go fast when generating data with score-based
+    models, algorithm 1.)
     """
 
     rtol: float = 0.01

@@ -47,7 +47,7 @@ def finished(
     """
     x, end = states[:, -1], levels[-1]
     if end.sigma == 0.0:
-        x = end.alpha * model.predict(x, last, "x0")
+        x = end.alpha * model.predict(x, last, "x0").to(x.dtype)
         nfe = nfe + 1
         states = torch.cat([states, x[:, None]], dim=1)
     bad = ~torch.isfinite(x).reshape(len(x), -1).all(dim=1)

@@ -15,6 +15,7 @@ from scoresde.kernels import Purpose
 from scoresde.processes import NoiseLevel
 from scoresde.processes.level import posterior_variance
 from scoresde.samplers.base import GridSampler
+from scoresde.samplers.last_step import check_last
 from scoresde.samplers.plan import Move, Tape, Term
 from scoresde.samplers.stochastic.ancestral import Ancestral
 from scoresde.samplers.stochastic.euler_maruyama import EulerMaruyama
@@ -45,9 +46,12 @@ class PredictorCorrector(GridSampler):
     G^2 under VP and G^2 sigma_s^2/sigma_t^2 under any other process; `euler-maruyama` in the
     process's time; `none` leaves x as it is.
 
-    The move to sigma = 0 adds no noise and is the predictor's own mean: with the chain's every
-    instant as grid, score_sde's last step at beta_1 with denoise = True. `euler-maruyama` and
-    `none` take the posterior mean alpha_s x0 there. After `none` a last level with noise is
+    The move to sigma = 0 is the predictor's own mean: with the chain's every instant as grid,
+    score_sde's last step at beta_1 with denoise = True. `denoise` = False adds the predictor's own
+    noise to it as well, score_sde's denoise = False: sqrt(G^2) z, none for `ancestral` where its
+    variance has sigma_s, g sqrt(h) z for `euler-maruyama`; the result then has about the noise of
+    the last level. `euler-maruyama` takes the posterior mean alpha_s x0 there unless `last` =
+    "step", its own; `none` takes the posterior mean. After `none` a last level with noise is
     corrected too. Weak order 1 without a corrector (Euler's steps by another name); with one, no
     order: more steps also mean more corrections, and the law's bias is the corrector's, a relative
     variance r^2 at most. 1 + corrections evaluations a step.
@@ -60,6 +64,8 @@ class PredictorCorrector(GridSampler):
     snr: float = 0.16
     corrections: int = 1
     noise_norm: str = "expected"
+    denoise: bool = True
+    last: str = "posterior-mean"
 
     stochastic = True
     variants = ("corrector=none",)
@@ -85,6 +91,26 @@ class PredictorCorrector(GridSampler):
             raise OptionError(
                 "corrections of predictor-corrector are whole and lie in 1..2000, got "
                 f"{self.corrections}; corrector='none' corrects nothing"
+            )
+        self._check_the_end()
+
+    def _check_the_end(self) -> None:
+        check_last("predictor-corrector", self.last)
+        if not isinstance(self.denoise, bool):
+            raise OptionError(
+                f"denoise of predictor-corrector is True or False, got {self.denoise!r}"
+            )
+        if self.last == "step" and self.predictor != "euler-maruyama":
+            raise OptionError(
+                "last='step' of predictor-corrector is for predictor='euler-maruyama', got "
+                f"{self.predictor!r}, which has but one last step; leave last out"
+            )
+        own = self.last == "step" or self.predictor not in ("euler-maruyama", "none")
+        if not self.denoise and not own:
+            raise OptionError(
+                f"denoise=False of predictor-corrector adds the noise of a step, and predictor="
+                f"{self.predictor!r} ends with the posterior mean; take another predictor, or "
+                "'euler-maruyama' with last='step'"
             )
 
     @property
@@ -116,12 +142,26 @@ class PredictorCorrector(GridSampler):
 
     def predict(self, tape: Tape, x: Term, t: NoiseLevel, s: NoiseLevel) -> Term:
         """The predictor's state at s."""
+        if s.sigma > 0.0 or self.denoise:
+            return self._moved(tape, x, t, s)
+        z = tape.normal()  # of no path: the clock of the SNR has no end at sigma = 0
+        return self._moved(tape, x, t, s) + math.sqrt(self._last_variance(t, s)) * z
+
+    def _last_variance(self, t: NoiseLevel, s: NoiseLevel) -> float:
+        """Of the noise that score_sde's denoise = False leaves in."""
+        if self.predictor == "euler-maruyama":
+            return t.diffusion_squared * (t.t - s.t)
+        if self.predictor == "ancestral" and not _keep_variance(t, s):
+            return 0.0
+        return posterior_variance(t, s)[0]
+
+    def _moved(self, tape: Tape, x: Term, t: NoiseLevel, s: NoiseLevel) -> Term:
+        """The predictor's state at s, its mean at sigma_s = 0."""
         if self.predictor == "ancestral":
-            keeps_variance = max(abs(t.scale - 1.0), abs(s.scale - 1.0)) <= _UNIT
-            variance = "forward" if keeps_variance else "posterior"
+            variance = "forward" if _keep_variance(t, s) else "posterior"
             return Ancestral(variance=variance).step(tape, x, t, s, None)[0]
         if self.predictor == "euler-maruyama":
-            return EulerMaruyama().step(tape, x, t, s, None)[0]
+            return EulerMaruyama(last=self.last).step(tape, x, t, s, None)[0]
         if self.predictor == "none":
             return x if s.sigma > 0.0 else s.alpha * tape.evaluate(x, t, "x0")
         forward, _ = posterior_variance(t, s)
@@ -141,6 +181,10 @@ class PredictorCorrector(GridSampler):
             return tape.apply(step, x, eps, z)
         d = 2.0 * share * (self.snr * t.sigma) ** 2
         return x - (d / t.sigma) * eps + math.sqrt(2.0 * d) * z
+
+
+def _keep_variance(t: NoiseLevel, s: NoiseLevel) -> bool:
+    return max(abs(t.scale - 1.0), abs(s.scale - 1.0)) <= _UNIT
 
 
 def own_norm_step(

@@ -44,7 +44,7 @@ class ExponentialMultistep(Multistep):
 
     @property
     def order(self) -> int:
-        return min(self.full_order, 2) if self.end == "lower" else self.full_order
+        return self.full_order if self.end == "full" else min(self.full_order, 2)
 
     @property
     def order_cold(self) -> int:

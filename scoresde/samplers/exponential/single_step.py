@@ -10,7 +10,7 @@ from scoresde.families import unknown
 from scoresde.samplers.base import GridSampler
 from scoresde.samplers.exponential.tableaus import combine, of_order, on_nodes, take
 from scoresde.samplers.exponential.variation import variation
-from scoresde.samplers.history import ENDS
+from scoresde.samplers.history import ENDS, highest_order
 
 FORMS = ("midpoint", "heun")
 STAGES = ("between", "grid")
@@ -30,8 +30,8 @@ class SingleStep(GridSampler):
     `grid` takes the grid's own points, so that one step spans k intervals at one evaluation each,
     and what is left over at the end is a step of fewer. `end`: `full` keeps the order, `lower`
     lets it fall by one a step to 1 at the last (with stages on the grid: the last interval is
-    never the end of a step of full order). An interval of infinite h (from alpha = 0 with x0, or
-    to sigma = 0) is DDIM's.
+    never the end of a step of full order), `euler` takes order 1 at the last interval alone. An
+    interval of infinite h (from alpha = 0 with x0, or to sigma = 0) is DDIM's.
     """
 
     form: str = "midpoint"
@@ -51,7 +51,7 @@ class SingleStep(GridSampler):
 
     @property
     def order(self) -> int:
-        lowered = self.end == "lower" or self.stages == "grid"
+        lowered = self.end != "full" or self.stages == "grid"
         return min(self.solver_order, 2) if lowered else self.solver_order
 
     @property
@@ -65,9 +65,7 @@ class SingleStep(GridSampler):
     def step(self, tape, x, t, s, memory):
         if self.stages == "grid":
             return self._on_grid(tape, x, t, s, memory)
-        order = self.solver_order
-        if self.end == "lower":
-            order = min(order, tape.remaining + 1)
+        order = int(min(self.solver_order, highest_order(self.end, tape.remaining)))
         return take(tape, x, t, s, self.prediction, of_order(order, self.form)), None
 
     def _on_grid(self, tape, x, t, s, memory):
@@ -89,4 +87,6 @@ class SingleStep(GridSampler):
         """Intervals of the next step, with `left` of the grid still to go."""
         if self.end == "lower" and left == self.solver_order > 1:
             return left - 1
+        if self.end == "euler" and left > 1:
+            left -= 1
         return min(self.solver_order, left)

@@ -63,7 +63,7 @@ class UniPC(Multistep):
     @property
     def order(self) -> int:
         order = self.solver_order + self.corrector
-        if self.end == "lower":  # the last step is UniP-1, or UniC-1
+        if self.end != "full":  # the last step is UniP-1, or UniC-1
             order = min(order, 3 if self.corrector and self.correct_last else 2)
         return order
 

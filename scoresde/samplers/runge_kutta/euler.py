@@ -18,6 +18,7 @@ class Euler(RungeKutta):
     """
 
     variable: str = "sigma"
+    last: str = "posterior-mean"
 
     noun = "euler"
     evaluations = 1

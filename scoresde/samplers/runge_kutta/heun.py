@@ -22,6 +22,7 @@ class Heun(RungeKutta):
     """
 
     variable: str = "sigma"
+    last: str = "posterior-mean"
     alpha: float = 1.0
 
     noun = "heun"

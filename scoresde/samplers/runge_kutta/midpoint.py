@@ -18,6 +18,7 @@ class Midpoint(RungeKutta):
     """
 
     variable: str = "sigma"
+    last: str = "posterior-mean"
 
     noun = "midpoint"
     flow_order = 2

@@ -21,6 +21,7 @@ class RK4(RungeKutta):
     """
 
     variable: str = "phi"
+    last: str = "posterior-mean"
 
     noun = "rk4"
     flow_order = 4

@@ -9,6 +9,7 @@ from typing import ClassVar
 from scoresde.errors import OptionError
 from scoresde.families import unknown
 from scoresde.processes import NoiseLevel
+from scoresde.samplers.last_step import check_last, last_time
 from scoresde.samplers.plan import Tape, Term
 from scoresde.samplers.runge_kutta.churn import Churned
 from scoresde.samplers.runge_kutta.variables import VARIABLES
@@ -45,15 +46,20 @@ def take(
     variable: str,
     solver: str,
     first: Term | None = None,
+    last: str = "posterior-mean",
 ) -> Term:
     """The state at s by one step of a tableau from t; `first` is the prediction at t if known.
 
-    A step to sigma = 0 takes the posterior mean, which Euler's step in sigma/alpha is.
+    A step to sigma = 0 takes the posterior mean, which Euler's step in sigma/alpha is, or with
+    `last` = "step" Euler's step in this variable: stages near the data are not evaluated.
     """
     flow = VARIABLES[variable]
     w = flow.start(variable, solver, t)
-    if s.sigma == 0.0:
+    if s.sigma == 0.0 and last == "posterior-mean":
         return s.alpha * tape.evaluate(x, t, "x0")
+    if s.sigma == 0.0:
+        h = -last_time(solver, t, s)
+        return x + h * tape.evaluate(x, t, flow.kind)
     h = flow.clock(s) - w
     y, slopes = x / flow.scale(t), []
     for node, row in zip(by.nodes, by.rows, strict=True):
@@ -78,9 +84,15 @@ def _advanced(y: Term, h: float, weights: tuple[float, ...], slopes: list[Term])
 
 @dataclass(frozen=True, kw_only=True)
 class RungeKutta(Churned):
-    """An explicit Runge-Kutta method on the probability flow, in one of `VARIABLES`."""
+    """An explicit Runge-Kutta method on the probability flow, in one of `VARIABLES`.
 
-    variable: ClassVar[str] = "sigma"  # an option of most members
+    `last` is the step to sigma = 0: "posterior-mean", or, in variable "time", "step", Euler's step
+    down to t = 0, by which EDM's ablation_sampler ends. (Karras et al. 2022, algorithm 3; under
+    VE, whose sigma is not 0 at t = 0, the noise of t = 0 is left.)
+    """
+
+    variable: ClassVar[str] = "sigma"  # both options of most members
+    last: ClassVar[str] = "posterior-mean"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,9 +104,16 @@ class RungeKutta(Churned):
                 f"got {self.churn}; take variable='sigma'"
             )
 
+        check_last(self.noun, self.last)
+        if self.last == "step" and self.variable != "time":
+            raise OptionError(
+                f"last='step' of {self.noun} is a step in the process's time, and variable is "
+                f"{self.variable!r}; take variable='time', or last='posterior-mean'"
+            )
+
     @abstractmethod
     def tableau(self, t: NoiseLevel, s: NoiseLevel) -> Tableau:
         """The method's table for the step from t to s."""
 
     def descend(self, tape, x, t, s):
-        return take(tape, x, t, s, self.tableau(t, s), self.variable, self.noun)
+        return take(tape, x, t, s, self.tableau(t, s), self.variable, self.noun, last=self.last)

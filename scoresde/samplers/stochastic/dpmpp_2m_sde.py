@@ -8,7 +8,7 @@ from scoresde.errors import OptionError
 from scoresde.families import unknown
 from scoresde.samplers.eta import ScaledNoise
 from scoresde.samplers.exponential.phi import phi
-from scoresde.samplers.history import ENDS
+from scoresde.samplers.history import ENDS, highest_order
 from scoresde.samplers.stochastic.variation import sde_variation
 
 SOLVER_TYPES = ("midpoint", "heun")
@@ -21,7 +21,8 @@ class DPMSolverPP2MSDE(ScaledNoise):
 
     h = log(alpha_s/sigma_s) - log(alpha_t/sigma_t), k = (1 + eta) h, q = h'/h, primes for the step
     before; c = (1 - e^{-k})/2 for `solver_type` midpoint, 1 - (1 - e^{-k})/k for heun. The first
-    step, and with end = "lower" the last, leave the difference out; a step to sigma = 0 takes x0.
+    step, and with end = "lower" or "euler" the last, leave the difference out; a step to sigma = 0
+    takes x0.
 
     The SDE is that of g^2 (1 + eta)/2 in the drift and sqrt(eta) g in the noise: between 0 and 1
     this eta is the square of ddim's. Weak order 2, one evaluation and one normal a step; eta = 0
@@ -53,7 +54,7 @@ class DPMSolverPP2MSDE(ScaledNoise):
             return s.alpha * x0, None
         v = sde_variation(t, s, self.eta)
         moved = v.carry * x + v.whole * x0
-        if memory is not None and (self.end == "full" or tape.remaining > 0):
+        if memory is not None and highest_order(self.end, tape.remaining) > 1:
             x0_before, h_before = memory
             heun = self.solver_type == "heun"
             c = s.alpha * v.rate * phi(2, -v.rate) if heun else 0.5 * v.whole

@@ -10,7 +10,7 @@ from scoresde.samplers.stochastic.split import ancestral_split, middle_level, ne
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverPP2SAncestral(ScaledNoise):
-    r"""y_s = (r_down/r_t) y + (1 - r_down/r_t) x0(y_m, r_m) + s_noise r_up z,
+    r"""y_s = (r_down/r_t) y + (1 - r_down/r_t) x0(y_m, r_m) + s_noise r_up z.
 
     y_m = (r_m/r_t) y + (1 - r_m/r_t) x0(y, r_t),  r_m = sqrt(r_t r_down), y = x/alpha, r =
     sigma/alpha; r_up = min(r_s, eta r_s sqrt(1 - r_s^2/r_t^2)), r_down^2 = r_s^2 - r_up^2.

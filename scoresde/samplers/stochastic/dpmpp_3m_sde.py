@@ -8,7 +8,7 @@ from scoresde.errors import OptionError
 from scoresde.families import unknown
 from scoresde.samplers.eta import ScaledNoise
 from scoresde.samplers.exponential.phi import phi
-from scoresde.samplers.history import ENDS
+from scoresde.samplers.history import ENDS, highest_order
 from scoresde.samplers.stochastic.variation import sde_variation
 
 
@@ -20,7 +20,8 @@ class DPMSolverPP3MSDE(ScaledNoise):
     log(alpha_s/sigma_s) - log(alpha_t/sigma_t), k = (1 + eta) h. D1 and D2 are the first and
     second divided differences of x0 over the last three outputs, at the present one and in units
     of h; the second step has D2 = 0, the first D1 = 0 as well, a step to sigma = 0 takes x0. With
-    end = "lower" the last step but one has D2 = 0 and the last none of them.
+    end = "lower" the last step but one has D2 = 0 and the last none of them, with "euler" the last
+    none of them.
 
     eta as in dpmpp-2m-sde. Weak order 2, one evaluation and one normal a step; eta = 0 is the
     published DPM-Solver++(3M), whose D2 is half the second derivative: order 2.
@@ -48,7 +49,8 @@ class DPMSolverPP3MSDE(ScaledNoise):
         v = sde_variation(t, s, self.eta)
         moved = v.carry * x + v.whole * x0
         past = memory or ()
-        use = past if self.end == "full" else past[: tape.remaining]
+        order = highest_order(self.end, tape.remaining)
+        use = past[: int(min(len(past), order - 1))]
         if use:
             x0_1, h_1 = use[0]
             slope = v.h / h_1 * (x0 - x0_1)

@@ -9,7 +9,7 @@ from scoresde.errors import OptionError
 from scoresde.families import unknown
 from scoresde.processes import NoiseLevel
 from scoresde.samplers.base import GridSampler
-from scoresde.samplers.history import ENDS
+from scoresde.samplers.history import ENDS, highest_order
 from scoresde.samplers.plan import Term
 from scoresde.samplers.stochastic.adams import adams_weights, lambda_step
 
@@ -26,7 +26,8 @@ class SASolver(GridSampler):
     next step sets out, so a step has one evaluation and the last state is the predictor's. tau is
     0 where sigma_t/alpha_t lies outside [ratio_min, ratio_max]. `few_steps` takes a h^2/2 for the
     first moment of a two-point polynomial, `end="lower"` lets the orders fall to 1 and 2 at the
-    last step. A step to sigma = 0 takes the posterior mean; alpha = 0 is a start like any other.
+    last step, `end="euler"` has a predictor of one point there alone. A step to sigma = 0 takes
+    the posterior mean; alpha = 0 is a start like any other.
 
     tau > 0 (1: the reverse SDE): weak order 2, or 1 where the last polynomial is a constant, and
     strong order 1 unless tau switches, which a grid moves. Predictor and corrector of order 2
@@ -105,7 +106,7 @@ class SASolver(GridSampler):
             begun, tau, order, drift = predicted
             x = x - drift + self._drift(begun, t, tau, past[:order])
         tau = self.tau if self.ratio_min <= t.noise_ratio <= self.ratio_max else 0.0
-        ahead = tape.remaining if self.end == "lower" else math.inf
+        ahead = highest_order(self.end, tape.remaining) - 1
         drift = self._drift(t, s, tau, past[: min(self.predictor_order, ahead + 1)])
         decay = _decay(tau, lambda_step(t, s))
         noise = s.sigma * math.sqrt(-math.expm1(2.0 * decay)) * tape.normal(between=(t, s))

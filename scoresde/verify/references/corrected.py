@@ -60,14 +60,15 @@ def score_sde(sampler, process, levels, law, first):
             on_x, on_score, noise = 1.0 / kept, spread / kept, spread
             if not isinstance(process, processes.VPLinear):
                 noise = spread * s.sigma**2 / t.sigma**2
-        elif s.sigma > 0.0:
+        elif sampler.predictor == "euler-maruyama" and (s.sigma > 0.0 or sampler.last == "step"):
             f, g2 = rates(process, t.t)
             on_x, on_score, noise = 1.0 - f * (t.t - s.t), g2 * (t.t - s.t), g2 * (t.t - s.t)
         else:
             on_x, on_score = 1.0 / t.alpha, t.sigma**2 / t.alpha  # Tweedie's posterior mean
         factor = on_x - on_score / total
         mean = factor * mean + on_score * t.alpha * law.mean / total
-        variance = factor**2 * variance + (noise if s.sigma > 0.0 else 0.0)
+        noisy = s.sigma > 0.0 or not sampler.denoise
+        variance = factor**2 * variance + (noise if noisy else 0.0)
     if sampler.predictor == "none" and levels[-1].sigma > 0.0:
         for _ in range(sampler.corrections):
             mean, variance = langevin(mean, variance, levels[-1], 1.0)

@@ -134,6 +134,12 @@ def single_step(sampler, process, levels, law, first):
     return flow.finish(x, first)
 
 
+def left_to(sampler, steps):
+    """The most that a step may have for its order, the first of `steps` to the end."""
+    lowered = sampler.end == "lower" or (sampler.end == "euler" and steps == 1)
+    return steps if lowered else 4
+
+
 def multistep(sampler, process, levels, law, first):
     """DPM-Solver++(2M), (3M): Lu et al. 2022, DPM-Solver++, algorithm 2, and its code."""
     if sampler.start != "lower":
@@ -143,7 +149,7 @@ def multistep(sampler, process, levels, law, first):
     x, old = flow.start(), []
     for i, (t, s) in enumerate(pairwise(flow.lams)):
         m = flow.model(x, t)
-        order = min(most, len(old) + 1, len(levels) - 1 - i if sampler.end == "lower" else 3)
+        order = min(most, len(old) + 1, left_to(sampler, len(levels) - 1 - i))
         constant, ramp, parabola = flow.moments(t, s)
         y = flow.ddim(x, t, s, m)
         if order > 1:
@@ -186,7 +192,7 @@ def deis(sampler, process, levels, law, first):
         return None
     x, old = flow.start(), []
     for i, (t, s) in enumerate(pairwise(flow.lams)):
-        left = len(levels) - 1 - i if sampler.end == "lower" else 4
+        left = left_to(sampler, len(levels) - 1 - i)
         old = [(t, flow.model(x, t)), *old][: min(sampler.solver_order, left)]
         weights = flow.weights(t, s, [lam for lam, _ in old], place)
         x = flow.linear(x, t, s) + sum(w * m for w, (_, m) in zip(weights, old, strict=True))
@@ -223,8 +229,7 @@ def unipc(sampler, process, levels, law, first):
             x = move(before[0], old[0][0], t, [*known, (t, m)], old[0][1])
         if i + 1 < len(flow.lams):
             order = min(sampler.solver_order, i + 1)
-            if sampler.end == "lower":
-                order = min(order, steps - i)
+            order = min(order, left_to(sampler, steps - i))
             before = x, order
             x = move(x, t, flow.lams[i + 1], old[: order - 1], m)
             old = [(t, m), *old]

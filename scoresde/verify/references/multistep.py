@@ -18,6 +18,8 @@ ADAMS_BASHFORTH = ((1,), (3, -1), (23, -16, 5), (55, -59, 37, -9))  # over their
 def order_of(sampler, past, left):
     """How many predictions a step uses, `left` being the steps from it to the end."""
     most = min(sampler.solver_order, past + 1)
+    if sampler.end == "euler" and left == 1:
+        return 1
     return min(most, left) if sampler.end == "lower" else most
 
 

@@ -92,6 +92,11 @@ def runge_kutta(method):
                 variance, ratio = variance + added, hat
                 size = size if sampler.variable == "sigma" else t.alpha * math.hypot(1.0, hat)
                 w = {"sigma": hat, "phi": math.atan(hat)}.get(sampler.variable, math.log(hat))
+            if s.sigma == 0.0 and sampler.last == "step":
+                rest, end = f(w, np.zeros_like(law.mean)), s.t
+                slope = 1.0 + (end - w) * (f(w, np.ones_like(law.mean)) - rest)
+                mean, variance = slope * mean + (end - w) * rest, slope**2 * variance
+                continue
             if s.sigma == 0.0:  # the posterior mean of x/alpha
                 slope = law.variance / (law.variance + ratio**2)
                 mean = law.mean + slope * (mean / t.alpha - law.mean)

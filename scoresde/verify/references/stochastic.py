@@ -30,14 +30,14 @@ def ddpm(sampler, process, levels, law, first):
 
 
 def euler_maruyama(sampler, process, levels, law, first):
-    """z - [f z - (1 + eta^2)/2 g^2 score] h + eta g sqrt(h) xi; the posterior mean at the end."""
+    """z - [f z - (1 + eta^2)/2 g^2 score] h + eta g sqrt(h) xi; at the end the mean or D."""
     if rates(process, 0.5) is None:
         return None
     mean, variance = first.mean, first.variance
     for t, s in pairwise(levels):
         spread = t.alpha**2 * law.variance + t.sigma**2
         off = mean - t.alpha * law.mean
-        if s.sigma == 0.0:
+        if s.sigma == 0.0 and sampler.last == "posterior-mean":
             keep = t.alpha * law.variance / spread
             mean, variance = law.mean + keep * off, keep**2 * variance
             continue
@@ -45,7 +45,8 @@ def euler_maruyama(sampler, process, levels, law, first):
         h = t.t - s.t
         pull = 0.5 * (1.0 + sampler.eta**2) * g2 / spread
         mean = mean - h * (f * mean + pull * off)
-        variance = (1.0 - h * (f + pull)) ** 2 * variance + sampler.eta**2 * g2 * h
+        variance = (1.0 - h * (f + pull)) ** 2 * variance
+        variance = variance + (sampler.eta**2 * g2 * h if s.sigma > 0.0 else 0.0)
     return Normals(mean, variance)
 
 
@@ -60,7 +61,7 @@ def by_responses(step):
 
     y (1 + normals, laws) is how far the state is from the data mean, as answers to the start and
     to each normal z[k] of a step; D(y, sigma) = v/(v + sigma^2) y; past is a step's own list, of
-    which the last steps find less with end = "lower".
+    which the last steps find less with end = "lower", and the last nothing with "euler".
     """
 
     def reference(sampler, process, levels, law, first):
@@ -76,7 +77,8 @@ def by_responses(step):
             if sigmas[i + 1] == 0.0:
                 y = denoised(y, sigmas[i])
             else:
-                if getattr(sampler, "end", "full") == "lower":
+                end = getattr(sampler, "end", "full")
+                if end == "lower" or (end == "euler" and i == len(sigmas) - 2):
                     del past[: max(len(past) - (len(sigmas) - 2 - i), 0)]
                 y = step(sampler, sigmas[i], sigmas[i + 1], y, denoised, draws, past)
         alpha = levels[-1].alpha
@@ -113,9 +115,13 @@ def dpmpp_2s_ancestral(sampler, sigma, to, y, denoised, z, past):
 
 
 def dpmpp_sde(sampler, sigma, to, y, denoised, z, past):
-    """Both noises from B on the clock 1/sigma^2."""
+    """Both noises from B on the clock 1/sigma^2 or -sigma, or of two of them."""
     middle = sigma ** (1.0 - sampler.r) * to**sampler.r
     early, late = middle**-2 - sigma**-2, to**-2 - middle**-2
+    if sampler.clock != "snr":
+        early, late = sigma - middle, middle - to
+    if sampler.clock == "independent":
+        early, late = 0.0, 1.0
 
     def move(target, x0, noise):
         down, up = ancestral_step(sigma, target, sampler.eta)

@@ -63,7 +63,8 @@ def sa_solver(sampler, process, levels, law, first):
         if corrector > 0:
             ends = lam[i - 1 : i + 1]
             corrected = linear + _adams(sampler, outputs, at, corrector, tau, ends, b)
-        left = count - i if sampler.end == "lower" else math.inf
+        last = sampler.end == "euler" and count - i == 1
+        left = count - i if sampler.end == "lower" or last else math.inf
         corrector = min(sampler.corrector_order, left + 1, i + 2)
         h = lam[i + 1] - lam[i]
         tau = sampler.tau if sampler.ratio_min <= b / a <= sampler.ratio_max else 0.0
