@@ -35,7 +35,8 @@ class Scheduler(ThirdParty):
         return self
 
     def prepare(self, sigmas):
-        scheduler = self.kind(num_train_timesteps=1000, prediction_type="sample", **self.options)
+        own = {"num_train_timesteps": 1000, "prediction_type": "sample", **self.options}
+        scheduler = self.kind(**own)
         scheduler.set_timesteps(len(sigmas) - 1)
         grid = torch.tensor(sigmas, dtype=torch.float64)
         if self.repeated:
@@ -60,7 +61,10 @@ class Scheduler(ThirdParty):
             for index, timestep in enumerate(scheduler.timesteps):
                 sigma = scheduler.sigmas[index]
                 here = x * (1.0 + sigma**2).sqrt() if self.scaled else x
-                x = scheduler.step(denoise(here, sigma), timestep, x).prev_sample
+                out = denoise(here, sigma)
+                if scheduler.config.prediction_type == "epsilon":
+                    out = (here - out) / sigma
+                x = scheduler.step(out, timestep, x).prev_sample
         return x * (1.0 + grid[-1] ** 2).sqrt() if self.scaled else x
 
 
@@ -99,5 +103,6 @@ def claims() -> dict[str, ThirdParty]:
     sa = {"predictor_order": 2, "corrector_order": 2, "lower_order_final": False}
     put("SASolverScheduler", sa, weak_order=2, stochastic=True)
     ancestral = {"weak_order": 1, "stochastic": True, **SINGLE}
-    put("EulerAncestralDiscreteScheduler", {}, scaled=False, **ancestral)
+    euler_a = {"prediction_type": "epsilon"}  # it knows no other
+    put("EulerAncestralDiscreteScheduler", euler_a, scaled=False, **ancestral)
     return found

@@ -78,8 +78,8 @@ def claims() -> dict[str, ThirdParty]:
     put("sample_dpmpp_2s_ancestral", {"eta": 0.0}, order=2, order_cold=2, evaluations=2)
     noisy = {"stochastic": True}
     put("sample_euler_ancestral", weak_order=1, **noisy)
-    put("sample_dpm_2_ancestral", weak_order=1, evaluations=2, **noisy)
-    put("sample_dpmpp_2s_ancestral", weak_order=1, evaluations=2, **noisy)
+    put("sample_dpm_2_ancestral", weak_order=2, evaluations=2, **noisy)
+    put("sample_dpmpp_2s_ancestral", weak_order=2, evaluations=2, **noisy)
     put("sample_dpmpp_sde", weak_order=1, evaluations=2, **noisy)
     put("sample_dpmpp_2m_sde", weak_order=2, **noisy)
     put("sample_dpmpp_2m_sde", {"solver_type": "heun"}, weak_order=2, **noisy)

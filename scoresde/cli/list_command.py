@@ -31,6 +31,11 @@ def command(family, console: Console):
         table.add_row(plural, "", style="bold")
         for name, summary in members.items():
             table.add_row(f"  {name}", summary)
+    if family is not None:
+        for alias, (own, options) in _families()[family].aliases.items():
+            given = ", ".join(f"{key}={value}" for key, value in options.items())
+            means = f"is {own} with {given}" if given else f"is {own}"
+            table.add_row(f"  {alias}", means, style="dim")
     console.show(table)
     console.result(listing)
 

@@ -17,7 +17,7 @@ from scoresde.errors import DataError, OptionError, ScoresdeError
 from scoresde.kernels import Noise, Purpose
 from scoresde.processes import NoiseLevel
 from scoresde.result import Result
-from scoresde.samplers.execute import execute
+from scoresde.samplers.execute import execute, finite
 from scoresde.samplers.plan import STATE, Evaluate, Move, Plan, Program, Tape, Term
 from scoresde.score import ScoreModel
 
@@ -223,7 +223,7 @@ def sample(
         )
     if not x.is_floating_point():
         raise DataError(f"x has dtype {x.dtype}, needs a floating dtype")
-    if not bool(torch.isfinite(x).all()):
+    if not finite(x):
         raise DataError("x holds NaN or infinite values at the first level")
     if ids is None:
         ids = torch.arange(len(x), device=x.device)

@@ -43,13 +43,17 @@ def finite(x: Tensor) -> bool:
 def _loop(plan: Plan, model, x, noise, ids, states, look) -> Tensor:
     registers: list[Tensor | None] = [None] * plan.registers
     registers[STATE] = x
+    states_shape, dtype = x.shape, x.dtype
     predict, normals = model.predict, _normals(plan.keys, noise, ids, x)
     for move, operations, state, ends, forget in compiled(plan):
         for code, target, a, b, c in operations:
             if code == COMBINE:
                 registers[target] = lincomb(a, b(registers))
             elif code == EVALUATE:
-                registers[target] = predict(registers[a], b, c)
+                out = predict(registers[a], b, c)
+                if out.shape != states_shape:
+                    raise _misshapen(model, out, x)
+                registers[target] = out if out.dtype is dtype else out.to(dtype)
             elif code == DRAW:
                 registers[target] = next(normals)
             elif code == SCALE:
@@ -68,6 +72,13 @@ def _loop(plan: Plan, model, x, noise, ids, states, look) -> Tensor:
         for register in forget:
             registers[register] = None
     return registers[plan.programs[-1].state] if plan.programs else x
+
+
+def _misshapen(model, out: Tensor, x: Tensor) -> DataError:
+    return DataError(
+        f"{type(model).__name__} gives predictions {tuple(out.shape)} for states "
+        f"{tuple(x.shape)}; let it give the shape of its states"
+    )
 
 
 def _normals(keys: Sequence[Key], noise, ids: Tensor, x: Tensor) -> Iterator[Tensor]:
@@ -93,8 +104,12 @@ def _normals(keys: Sequence[Key], noise, ids: Tensor, x: Tensor) -> Iterator[Ten
 def _normal(key: Key, noise, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
     step, purpose, interval = key
     if interval is not None and hasattr(noise, "increment"):
-        return noise.increment(*interval, ids, shape)
-    return noise(step, purpose, ids, shape)
+        z = noise.increment(*interval, ids, shape)
+    else:
+        z = noise(step, purpose, ids, shape)
+    if z is None:
+        raise DataError(f"the noise source gives nothing for step {step}, purpose {purpose}")
+    return torch.as_tensor(z, device=ids.device)
 
 
 def _look(move: Move, x: Tensor, ids: Tensor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
+from scoresde.config import build
 from scoresde.errors import OptionError, PluginError, UnknownNameError
 from scoresde.families import unknown
 from scoresde.langevin import KERNELS, LangevinKernel
@@ -43,10 +44,9 @@ def named(name: str) -> Sampler | LangevinKernel:
     if family not in SAMPLERS and family not in KERNELS:
         known = [*SAMPLERS.names(), *KERNELS.names()]
         raise UnknownNameError(unknown("sampler or kernel", family, known))
+    if family in SAMPLERS:
+        return build(SAMPLERS, {"name": family, **options}, where=name)
     try:
-        if family in SAMPLERS:
-            member, preset = SAMPLERS.find(family)
-            return member(**{**preset, **options})
         return kernel_named(family, **options)
     except TypeError as error:
         raise OptionError(f"{name}: {error}") from None

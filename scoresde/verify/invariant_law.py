@@ -114,7 +114,9 @@ def drawn_check(name: str, sampler: Sampler, setting: Setting) -> Check:
 
 def in_place_check(name: str, sampler: PredictorCorrector, setting: Setting) -> Check:
     """The corrector's stationary law at a level, drawn, against its closed form."""
-    alone = replace(sampler, predictor="none", snr=PLACE_SNR, corrections=PLACE_CORRECTIONS)
+    corrector = {"snr": PLACE_SNR, "corrections": PLACE_CORRECTIONS}
+    no_predictor = {"predictor": "none", "denoise": True, "last": "posterior-mean"}
+    alone = replace(sampler, **corrector, **no_predictor)
     level, near = (setting.process.at_log_snr(PLACE_LOG_SNR + d) for d in (0.0, 1e-9))
     law = Normals(np.array([0.5]), np.array([PLACE_VARIANCE]))
     v = float(law.diffused(level).variance[0])

@@ -27,6 +27,8 @@ def _options(whole: str, text: str) -> dict:
         key, equals, value = (p.strip() for p in part.partition("="))
         if not equals:
             raise OptionError(f"cannot read {part!r} in {whole!r}; write option=value")
+        if key in options:
+            raise OptionError(f"{whole!r} gives {key} twice")
         try:
             options[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):

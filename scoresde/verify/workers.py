@@ -26,12 +26,18 @@ def in_workers(
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_single) as pool:
             futures = [pool.submit(judge, case) for case in cases]
-            for (name, law), future in zip(cases, futures, strict=True):
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    died = RuntimeError("a worker process died (out of memory, or a crash)")
-                    yield [raised(name, law, died)]
+            try:
+                for (name, law), future in zip(cases, futures, strict=True):
+                    try:
+                        yield future.result()
+                    except BrokenProcessPool:
+                        died = RuntimeError("a worker process died (out of memory, or a crash)")
+                        yield [raised(name, law, died)]
+            except BaseException:  # interrupted: what is in hand is not waited for
+                pool.shutdown(wait=False, cancel_futures=True)
+                for worker in multiprocessing.active_children():
+                    worker.terminate()
+                raise
     finally:
         for key, value in before.items():
             if value is None:
@@ -41,6 +47,9 @@ def in_workers(
 
 
 def _single() -> None:
+    import signal
+
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to answer
     torch.set_num_threads(1)

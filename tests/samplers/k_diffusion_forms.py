@@ -145,7 +145,7 @@ def dpmpp_sde(eta, s_noise, r=0.5, clock="snr"):
 
 
 def multistep_sde(eta, s_noise, order=2, solver_type="midpoint", end="full"):
-    """k-diffusion's 2M and 3M SDE steps; `end` as lower_order_final, euler_at_final of diffusers."""
+    """k-diffusion's 2M and 3M SDE steps; lower_order_final, euler_at_final of diffusers."""
     past = []
 
     def step(i, y, sigmas):

@@ -169,7 +169,7 @@ def test_a_step_of_infinite_length_is_ddims(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["dpm-solver(solver_order=4)", "dpm-solver(solver_order=0)", "dpmpp-2s(form=ralston)",
-     "dpmpp-3s(stages=inside)", "dpmpp-2s(end=euler)", "dpmpp-2m(form=taylor)",
+     "dpmpp-3s(stages=inside)", "dpmpp-2s(end=heun)", "dpmpp-2m(form=taylor)",
      "dpmpp-2m(prediction=v)", "dpmpp-2m(start=cold)", "dpmpp-3m(second_derivative=half)",
      "dpmpp-3m(form=taylor)", "dpmpp-3m(prediction=score)", "deis(solver_order=5)",
      "deis(solver_order=2.5)", "deis(variable=rho)", "exp-rk4(table=rk4)",

@@ -202,8 +202,8 @@ def test_solvers_that_are_one(one: str, other: str, final: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["dpmpp-3s(end=lower)", "dpmpp-3s(form=heun)", "dpmpp-3m(start=single-step)",
-     "dpmpp-3m(end=lower)", "dpmpp-3m(end=euler)", "deis(solver_order=4)", "unipc(solver_order=3, start=single-step)",
-     "unipc(variant=bh1)", "unipc(corrector_start=2)",
+     "dpmpp-3m(end=lower)", "dpmpp-3m(end=euler)", "deis(solver_order=4)",
+     "unipc(solver_order=3, start=single-step)", "unipc(variant=bh1)", "unipc(corrector_start=2)",
      "unipc(end=lower, correct_last=True)", "exp-rk4(table=hochbruck-ostermann)"],
 )  # fmt: skip
 def test_measured_order_of_options(name: str) -> None:
