@@ -213,8 +213,8 @@ ERRORS = """\
 VP linear, Karras's grid down to the data, exact scores, starts of the exact law. *flow*: root mean
 square distance of 200 samples to the exact flow's, in units of the data's spread. *path*: the same
 to the limit of the reverse SDE on the same Brownian path. *law*: largest deviation of a mean or
-(co)variance of 4,000 samples, in the data's units; 0.05 to 0.08 is its noise. So columns compare
-within a kind. – where the budget allows no step."""
+(co)variance of 2,000 samples, in the data's units; 0.05 in the plane and 0.1 in 64 dimensions are
+its noise. So columns compare within a kind. – where the budget allows no step."""
 COST = """\
 CPU time a step, (64, 2) float32 states, a model that returns its input and noise that costs
 nothing, one thread, as a multiple of DDIM's. [benchmarks](../benchmarks/README.md) has the figures
