@@ -72,6 +72,10 @@ MULTISTEP = {"final_sigmas_type": "sigma_min", "lower_order_final": False}
 SINGLE = {"rounding": 5e-6}  # those that step in float32 whatever they are given
 
 
+def one(timestep) -> float:
+    return 1.0
+
+
 def claims() -> dict[str, ThirdParty]:
     """Schedulers under the orders that their options name."""
     from diffusers.utils import logging
@@ -80,7 +84,8 @@ def claims() -> dict[str, ThirdParty]:
     found: dict[str, ThirdParty] = {}
 
     def put(name: str, options: dict, scaled: bool = True, repeated: bool = False, **claims):
-        text = ", ".join(f"{k}={v}" for k, v in options.items() if k not in MULTISTEP)
+        told = {k: v for k, v in options.items() if k not in (*MULTISTEP, "tau_func")}
+        text = ", ".join(f"{k}={v}" for k, v in told.items())
         made = Scheduler(name, scaled=scaled, repeated=repeated, **options).declare(**claims)
         found[f"{name}({text})" if text else name] = made
 
@@ -100,7 +105,8 @@ def claims() -> dict[str, ThirdParty]:
     put("HeunDiscreteScheduler", {}, False, True, order=2, order_cold=2, evaluations=2)
     sde = {"solver_order": 2, "algorithm_type": "sde-dpmsolver++", **MULTISTEP}
     put("DPMSolverMultistepScheduler", sde, weak_order=2, stochastic=True, **SINGLE)
-    sa = {"predictor_order": 2, "corrector_order": 2, "lower_order_final": False}
+    # tau as a function of timesteps has no meaning on the court's grids
+    sa = {"predictor_order": 2, "corrector_order": 2, "lower_order_final": False, "tau_func": one}
     put("SASolverScheduler", sa, weak_order=2, stochastic=True)
     ancestral = {"weak_order": 1, "stochastic": True, **SINGLE}
     euler_a = {"prediction_type": "epsilon"}  # it knows no other

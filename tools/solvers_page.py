@@ -11,6 +11,8 @@ import json
 import sys
 from pathlib import Path
 
+from solver_errors import STARTS_AND_ENDS
+
 from scoresde.samplers import SAMPLERS
 from scoresde.samplers.aliases import TOOLS
 from scoresde.verify import named
@@ -31,6 +33,7 @@ WHEN = {
     "rk4": "A reference that needs no tolerance: fine grids, fourth order, both ends regular.",
     "ddim": "One evaluation, no memory, any start and end; eta = 1 is the ancestral sampler.",
     "dpm-solver": "Networks that predict noise, few steps, no memory of the past.",
+    "dpmpp-1": "DDIM under the name of its paper; for comparisons of names.",
     "dpmpp-2s": "Like DPM-Solver with x0 interpolated: steadier under guidance.",
     "dpmpp-3s": "Third order without memory, where evaluations are not the limit.",
     "dpmpp-2m": "The default: second order at one evaluation a step, steady from 10 steps on.",
@@ -150,12 +153,29 @@ def orders_table(checks: list[dict]) -> list[str]:
     return lines
 
 
+def starts_table(found: dict) -> list[str]:
+    """What the options `start` and `end` of multistep samplers change, beside their defaults."""
+    lines = []
+    for density in ("plane", "digits"):
+        head = " | ".join(map(str, found["budgets"]))
+        lines += [f"| {density} | {head} |", "|---|" + "---|" * len(found["budgets"])]
+        bases = dict.fromkeys(text.split("(")[0] for text in STARTS_AND_ENDS)
+        for base in bases:
+            for name in (base, *(t for t in found["rows"] if t.startswith(base + "("))):
+                cells = found["rows"][name]["errors"][density]
+                lines.append(f"| `{name}` | " + " | ".join(_error(c) for c in cells) + " |")
+        lines.append("")
+    return lines
+
+
 def errors_table(found: dict, density: str) -> list[str]:
     budgets = found["budgets"]
     head = " | ".join(map(str, budgets))
     lines = [f"| sampler | error of | {head} |", "|---|---|" + "---|" * len(budgets)]
     adaptive = []
     for name, row in found["rows"].items():
+        if name in STARTS_AND_ENDS:
+            continue
         cells = row["errors"].get(density, [])
         if len(cells) == 1:
             if cells[0]:
@@ -204,6 +224,7 @@ def page(verdict: dict, found: dict) -> str:
     lines += ["", "## Error at 5, 10, 20 and 50 evaluations", "", ERRORS]
     for density, title in titles.items():
         lines += ["", f"### {title[0].upper()}{title[1:]}", "", *errors_table(found, density)]
+    lines += ["", "## Starts and ends of multistep samplers", "", STARTS, "", *starts_table(found)]
     lines += ["", "## Cost of a step beside its evaluations", "", COST, "", *costs_table(found)]
     lines += ["", "## Names elsewhere", "", NAMES, "", *aliases(), ""]
     return "\n".join(lines)
@@ -215,6 +236,9 @@ square distance of 200 samples to the exact flow's, in units of the data's sprea
 to the limit of the reverse SDE on the same Brownian path. *law*: largest deviation of a mean or
 (co)variance of 2,000 samples, in the data's units; 0.05 in the plane and 0.1 in 64 dimensions are
 its noise. So columns compare within a kind. – where the budget allows no step."""
+STARTS = """\
+`start="single-step"` gives the first steps the full order at further evaluations, which count
+here; `end="lower"` lets the order fall to 1 at the last step. Errors as above, two densities."""
 COST = """\
 CPU time a step, (64, 2) float32 states, a model that returns its input and noise that costs
 nothing, one thread, as a multiple of DDIM's. [benchmarks](../benchmarks/README.md) has the figures
