@@ -18,7 +18,7 @@ from scoresde.guided import conditions_of, guided
 from scoresde.io import dump
 from scoresde.io.provenance import provenance
 from scoresde.jobs import DTYPES, check_batch, dtype_named, into_dump, to_numpy
-from scoresde.kernels import Noise
+from scoresde.kernels import BrownianNoise, Noise
 from scoresde.kernels.noise import check_seed
 from scoresde.langevin import Chain, LangevinKernel
 from scoresde.processes import CLEAN, NoiseLevel
@@ -35,7 +35,8 @@ class Request:
     and a [threshold]. Sample ids run from `first_id`; `batch` rows are computed at once, in
     blocks aligned to id // batch. `label` is a class, a cycle of classes by sample id, or "all"
     (id mod classes); `vector` is what a model of vectors is given, in the units of the data.
-    Without either the samples are unconditional.
+    Without either the samples are unconditional. With `path` the sampler's noise is one Brownian
+    path a sample, which neither the steps nor the sampler changes.
     """
 
     method: Config
@@ -47,6 +48,7 @@ class Request:
     device: str = "cpu"
     trajectory: bool = False
     log_prob: bool = False
+    path: bool = False
     label: int | str | tuple[int, ...] | None = None
     vector: tuple[float, ...] | None = None
 
@@ -75,7 +77,7 @@ class Generator:
             self.model, method, request.label, request.vector, source.given_scaling
         )
         self.labels = self.conditions if isinstance(self.conditions, Labels) else None
-        self.noise = Noise(request.seed)
+        self.noise = BrownianNoise(request.seed) if request.path else Noise(request.seed)
         if "kernel" in method:
             self.kernel: LangevinKernel | None = method.build("kernel")
             self.chain: Chain = method.build("chain") if "chain" in method else Chain()
@@ -86,6 +88,11 @@ class Generator:
             self.sampler: Sampler = method.build("sampler")
             self.levels = method.build("grid").levels(source.process)
             self.stochastic = bool(self.sampler.stochastic)
+        if request.path and (self.kernel is not None or not self.stochastic):
+            raise OptionError(
+                "--path is for samplers of the reverse SDE; this one draws no noise along it: "
+                "take dpmpp-2m-sde, ancestral, ddim with eta=1, or leave --path out"
+            )
         if request.log_prob:
             ask(self.model, "log_density", "--log-prob")
 
@@ -186,6 +193,8 @@ class Generator:
             "start": f"seed {request.seed}, sigma/alpha {ratio:.9g}",
             "scaling": self.source.scaling.to_dict(),
         }
+        if request.path:
+            identity["noise"] = "one Brownian path a sample"
         if self.conditions is not None:
             identity["labels" if self.labels else "vector"] = self.conditions.text
         if self.guide is not None:

@@ -32,6 +32,7 @@ from scoresde.samplers.grids import Karras, UniformLogSNR
 from scoresde.score import ExactScore
 from scoresde.verify import named
 from scoresde.verify.court import variants_of
+from scoresde.verify.strong import ONE_LIMIT
 
 BUDGETS = (5, 10, 20, 50)
 PAIRS, CROWD = 200, 2000
@@ -170,12 +171,12 @@ def moments(name: str) -> tuple[Tensor, Tensor]:
     return mean, torch.einsum("k,kde->de", w, inside) + (w[:, None] * offsets).T @ offsets
 
 
-def error(name: str, sampler: Sampler, levels) -> tuple[float, float]:
+def error(name: str, sampler: Sampler, path: bool, levels) -> tuple[float, float]:
     """(error, evaluations a sample)."""
     if not sampler.stochastic:
         x, nfe = carry(name, sampler, levels, PAIRS, Noise(0))
         return float((x - truth(name)).square().sum(1).mean().sqrt()) / spread(name), nfe
-    if sampler.strong_order is not None and getattr(sampler, "eta", 1.0) == 1.0:
+    if path:
         x, nfe = carry(name, sampler, levels, PAIRS, BrownianNoise(4))
         return float((x - path_truth(name)).square().sum(1).mean().sqrt()) / spread(name), nfe
     x, nfe = carry(name, sampler, levels, CROWD, Noise(5))
@@ -201,20 +202,34 @@ def microseconds(sampler: GridSampler) -> float:
     return 1e6 * min(times)
 
 
+def on_paths(text: str, sampler: Sampler) -> bool:
+    """Whether it follows the reverse SDE with eta = 1 along a Brownian path."""
+    known = {name.split("(")[0] for name in (*ONE_LIMIT, "predictor-corrector")}
+    follows = text.split("(")[0] in known and sampler.strong_order is not None
+    return follows and getattr(sampler, "eta", 1.0) == 1.0
+
+
+def steps_of(sampler: Sampler, budget: int) -> int:
+    if isinstance(sampler, GridSampler):
+        return steps_within(sampler, budget)
+    return budget // sampler.evaluations
+
+
 def row(text: str) -> dict:
     sampler = named(text)
-    grid = isinstance(sampler, GridSampler)
-    out: dict = {"errors": {}, "microseconds": microseconds(sampler) if grid else None}
-    path = sampler.strong_order is not None and getattr(sampler, "eta", 1.0) == 1.0
+    grid = sampler.evaluations is not None or isinstance(sampler, GridSampler)
+    cost = microseconds(sampler) if isinstance(sampler, GridSampler) else None
+    out: dict = {"errors": {}, "microseconds": cost}
+    path = on_paths(text, sampler)
     out["kind"] = "path" if path else "law" if sampler.stochastic else "flow"
     for place in DENSITIES if sampler.batched else ():  # row by row is for references
         cells = []
         for budget in BUDGETS if grid else (None,):
-            steps = steps_within(sampler, budget) if grid else 1
+            steps = steps_of(sampler, budget) if grid else 1
             cell = None
             if steps:
                 try:
-                    cell = error(place, sampler, Karras(steps=steps).levels(PROCESS))
+                    cell = error(place, sampler, path, Karras(steps=steps).levels(PROCESS))
                 except ScoresdeError as failure:
                     print(f"{text} on {place}, {steps} steps: {failure}", file=sys.stderr)
             cells.append(cell)

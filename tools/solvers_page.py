@@ -76,11 +76,11 @@ solvers fare before the same court.
 
 | you have | take |
 |---|---|
-| a network and 10 to 30 evaluations | `dpmpp-2m`, then `unipc` |
-| 5 to 8 evaluations | `ipndm`, `deis`, `unipc` with `end="lower"` |
+| a network and 10 to 30 evaluations | `dpmpp-2m`, `unipc`; or `deis`, `ipndm` if x0 is not clipped |
+| 5 to 8 evaluations | `deis`, `ipndm`, `dpmpp-2m` |
 | a stochastic sampler wanted (imperfect network) | `dpmpp-2m-sde`; `heun` with churn; `restart` |
 | encoding, likelihoods, a reference | `probability-flow`, `rk4`, `scipy-flow` |
-| one noise path at any step count | an SDE solver with `kernels.BrownianNoise` |
+| one noise path at any step count | an SDE solver with `--path` (`kernels.BrownianNoise`) |
 | a chain of 1,000 instants as published | `ancestral` on the grid `discrete` |
 """
 
@@ -130,7 +130,8 @@ def chapter(kind: str) -> list[str]:
         sampler = member()
         evaluations = "–" if sampler.evaluations is None else sampler.evaluations
         lines += [f"**`{name}`** {WHEN[name]}", "", "```", equation(member), "```"]
-        facts = f"{evaluations} evaluations a step; order {orders(sampler)}"
+        count = "1 evaluation" if evaluations == 1 else f"{evaluations} evaluations"
+        facts = f"{count} a step; order {orders(sampler)}"
         if sampler.order is not None or sampler.weak_order is not None:
             facts += f", on the grid `{sampler.order_grid}`"
         lines += [facts + ".", ""]
@@ -177,8 +178,8 @@ def errors_table(found: dict, density: str) -> list[str]:
         if name in STARTS_AND_ENDS:
             continue
         cells = row["errors"].get(density, [])
-        if len(cells) == 1:
-            if cells[0]:
+        if len(cells) < 2:
+            if cells and cells[0]:
                 adaptive.append(f"`{name}` {_error(cells[0])} at {cells[0][1]:.0f} evaluations")
             continue
         text = " | ".join(_error(cell) for cell in cells)

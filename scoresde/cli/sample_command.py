@@ -45,6 +45,7 @@ LARGEST_SHARE = 0.01
 @click.option("--seed", default=0, show_default=True, help="Seed of all noise.")
 @click.option("--dtype", default="float32", show_default=True, help="float32 or float64.")
 @click.option("--trajectory", is_flag=True, help="Keep the state after every step.")
+@click.option("--path", is_flag=True, help="One Brownian path a sample, whatever the steps.")
 @click.option("--log-prob", is_flag=True, help="Keep the log-density (exact models).")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("samples.h5"), show_default=True
@@ -80,7 +81,7 @@ def command(
         raise click.UsageError("--guide-weights is of a --guide; give one")
     method = method_of(source, options, second)
     source = under(source, options["process"], options["settings"])
-    names = ("n", "first_id", "batch", "seed", "dtype", "trajectory", "log_prob", "label")
+    names = ("n", "first_id", "batch", "seed", "dtype", "trajectory", "log_prob", "path", "label")
     vector = None if options["given"] is None else numbers_of(options["given"])
     request = Request(
         method=method, device=device, vector=vector, **{name: options[name] for name in names}

@@ -51,3 +51,19 @@ def test_facts_are_kept_and_come_back_on_resume(here, capsys, sampler: str) -> N
     with h5py.File(here / "samples.h5") as stream:
         for name, values in whole.items():
             assert np.array_equal(stream["facts"][name][()], values)
+
+
+def test_a_path_is_not_changed_by_the_steps(here, capsys) -> None:
+    """Samples in 40 and in 160 steps: near one another on one path, apart without."""
+    found = {}
+    for path in ((), ("--path",)):
+        for steps in (40, 160):
+            options = ("--sampler", "dpmpp-2m-sde", "--steps", steps, "--force", *path)
+            assert sampled(capsys, *options)[0] == 0
+            with h5py.File(here / "samples.h5") as file:
+                found[bool(path), steps] = file["samples"][:]
+    apart = {p: np.abs(found[p, 40] - found[p, 160]).max() for p in (False, True)}
+    assert apart[True] < 0.2 * apart[False]
+    code, _, error = sampled(capsys, "--sampler", "heun", "--path", "--force")
+    assert code == 2
+    assert "draws no noise along it" in error
