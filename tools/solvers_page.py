@@ -76,7 +76,7 @@ solvers fare before the same court.
 
 | you have | take |
 |---|---|
-| a network and 10 to 30 evaluations | `dpmpp-2m`, `unipc`; or `deis`, `ipndm` if x0 is not clipped |
+| a network, 10 to 30 evaluations | `dpmpp-2m`, `unipc`; `deis`, `ipndm` if x0 is not clipped |
 | 5 to 8 evaluations | `deis`, `ipndm`, `dpmpp-2m` |
 | a stochastic sampler wanted (imperfect network) | `dpmpp-2m-sde`; `heun` with churn; `restart` |
 | encoding, likelihoods, a reference | `probability-flow`, `rk4`, `scipy-flow` |
