@@ -238,6 +238,7 @@ def test_every_method_of_the_libraries_comes_to_the_same_end(method: str) -> Non
     assert np.abs(got - exact).max() < (1e-3 if low else 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", FIXED)
 def test_fixed_methods_have_their_order(method: str) -> None:
     """The slope of the error on a grid uniform in phi, over two halvings."""

@@ -156,6 +156,7 @@ def test_churn_at_most_root_two_less_one() -> None:
         assert move.target.sigma == pytest.approx(move.source.sigma * math.sqrt(2), rel=1e-15)
 
 
+@pytest.mark.slow
 def test_annealed_langevin_corrects_a_last_level_with_noise() -> None:
     """Without it the states at s keep the noise of t, here 9 times too much variance."""
     levels = Explicit(noise_ratios=(3.0, 1.0), final="min").levels(PROCESSES["ve"]())

@@ -1,6 +1,7 @@
 """Laws of score models: exact, log-density, and a network carried between processes."""
 
 import math
+from functools import cache
 
 import pytest
 import torch
@@ -52,6 +53,7 @@ def trained(kind: str, home: str, sigma_data: float) -> tuple[NetworkScore, Perf
     return NetworkScore(net, (2,), kind, sigma_data, needs), net
 
 
+@cache
 def shared(home: str, away: str) -> list[NoiseLevel]:
     """Levels of one process whose log SNR another one has too."""
     process = PROCESSES[home]()

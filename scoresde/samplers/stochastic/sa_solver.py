@@ -75,14 +75,14 @@ class SASolver(GridSampler):
         if self.stochastic:
             return None
         least = min(self.predictor_order + 1, self.corrector_order)
-        return least or self.predictor_order
+        order = least or self.predictor_order
+        return order if self.end == "full" else min(order, 2)
 
     @property
     def order_cold(self) -> int | None:
         if self.stochastic:
             return None
-        lower = 3 if self.corrector_order else 2
-        return min(self.order, lower if self.end == "full" else 2)
+        return min(self.order, 3 if self.corrector_order else 2)
 
     @property
     def weak_order(self) -> int | None:
