@@ -37,6 +37,7 @@ from scoresde.verify.strong import ONE_LIMIT
 BUDGETS = (5, 10, 20, 50)
 PAIRS, CROWD = 200, 2000
 FINE = 400
+ROUNDS = 8
 STARTS_AND_ENDS = (
     "dpmpp-2m(end=lower)",
     "dpmpp-3m(end=lower)",
@@ -247,6 +248,11 @@ def main() -> None:
         with torch.no_grad():
             rows[text] = row(text)
         print(f"{text}: {time.perf_counter() - began:.1f} s", file=sys.stderr)
+    for _ in range(ROUNDS):  # in turn, so that a busy moment of the machine is nobody's alone
+        for text, found in rows.items():
+            sampler = named(text)
+            if isinstance(sampler, GridSampler):
+                found["microseconds"] = min(found["microseconds"], microseconds(sampler))
     with open(path, "w") as file:
         json.dump({"budgets": BUDGETS, "rows": rows}, file, indent=1)
 
