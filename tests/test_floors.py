@@ -14,7 +14,7 @@ FLOORS = [  # from the ground; a file imports from lower floors or from its own 
     {"io", "nets", "kernels", "processes"},
     {"densities", "result"},
     {"score", "data", "compare"},
-    {"langevin", "guidance"},
+    {"langevin", "guidance", "estimators"},
     {"samplers", "objectives"},
     {"training"},
     {"config"},

@@ -6,13 +6,15 @@ z = alpha x + sigma eps with x from the density. alpha = 1, sigma = 0 is the den
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from scoresde.errors import OptionError
+from scoresde.errors import CapabilityError, OptionError
 
 LOG_TWO_PI = math.log(2.0 * math.pi)
 
@@ -30,6 +32,15 @@ def as_float64(name: str, value, ndim: int | tuple[int, ...]) -> Tensor:
     if not bool(torch.isfinite(tensor).all()):
         raise OptionError(f"{name} holds NaN or infinite values")
     return tensor
+
+
+def _moved(value, device):
+    """Tensors, and whatever has `to`, on the device, within containers too."""
+    if isinstance(value, dict):
+        return {key: _moved(inner, device) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_moved(inner, device) for inner in value)
+    return value.to(device) if hasattr(value, "to") else value
 
 
 class Density(ABC):
@@ -62,6 +73,23 @@ class Density(ABC):
     def sample(self, ids: Tensor, seed: int = 0) -> Tensor:
         """One sample for each id (int64), float64 (len(ids), *event), by (seed, id) alone."""
         return self._sample(ids, seed).reshape(len(ids), *self.event_shape)
+
+    def arguments(self) -> dict:
+        """The keywords that make this density again, as tensors, densities and plain values.
+
+        They are those that the constructor was given, so that a density made of them is equal to
+        the bit. Raises `CapabilityError` for one that cannot be stored.
+        """
+        raise CapabilityError(
+            f"{type(self).__name__} cannot be stored: it does not tell its arguments()"
+        )
+
+    def to(self, device) -> Self:
+        """The same density with its parameters on a torch device, where x must then lie too."""
+        moved = copy.copy(self)
+        for name, value in vars(self).items():
+            setattr(moved, name, _moved(value, device))
+        return moved
 
     def _flat(self, x: Tensor, alpha, sigma):
         if tuple(x.shape[1:]) != self.event_shape:

@@ -63,6 +63,7 @@ class Purpose(IntEnum):
     CORRECT = 14  # a Langevin step at a level
     RESTART = 15  # the noise of a restart
     LEVELS = 16  # a Brownian path on the clock SNR
+    FIT = 17  # random starts and minibatches of an estimator
 
 
 def check_seed(seed: int) -> int:
