@@ -69,7 +69,7 @@ class Estimator(ABC):
         if not name.startswith("_") and hasattr(type(self).model, name):
             own = type(self).__name__
             raise NotFittedError(
-                f"{own} is not fitted and has no {name}; {own}(...).fit(x) gives the model that has"
+                f"{own} is not fitted and has no {name} yet; {own}(...).fit(x) gives the model"
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
