@@ -1,4 +1,4 @@
-"""From a file to a score model: a checkpoint, a run folder, or a density's configuration."""
+"""From a file to a score model: a checkpoint, a fitted density, or a configuration of one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import nn
 from scoresde import config
 from scoresde.config import Config
 from scoresde.data import Dataset, Scaling
+from scoresde.densities import DENSITIES, stored
 from scoresde.errors import CheckpointError, DataError, UsageError
 from scoresde.io import checkpoint
 from scoresde.processes import PROCESSES, Process
@@ -47,8 +48,8 @@ class Source:
 def open_source(
     path: str | Path, *, dtype=torch.float32, device: str = "cpu", weights: str = ""
 ) -> Source:
-    """Open a run folder, a checkpoint (.safetensors) or a configuration (.toml) with a
-    [density] or a [model].
+    """Open a run folder, a checkpoint or fitted density (.safetensors), or a configuration
+    (.toml) with a [density] or a [model].
 
     `weights` names the average of a network's weights to take ("half-life-700", "length-0.05",
     "raw" for none of them); by default the first that the training kept.
@@ -72,13 +73,18 @@ def open_source(
             )
         if "model" in settings:
             return foreign_source(settings, device)
-        if device != "cpu":
-            raise UsageError(f"an exact density is computed on the CPU, not on {device!r}")
-        return exact_source(settings)
-    return _trained(path, dtype, device, weights)
+        return exact_source(settings, device)
+    metadata = checkpoint.metadata(path)
+    if stored.KEY in metadata:
+        if weights:
+            raise UsageError(
+                f"{path} holds a density, which has no averages of weights; leave {weights!r} out"
+            )
+        return _fitted(path, metadata, device)
+    return _trained(path, metadata, dtype, device, weights)
 
 
-def exact_source(settings: Config) -> Source:
+def exact_source(settings: Config, device: str = "cpu") -> Source:
     """The exact score of a configuration's density; its process defaults to EDM."""
     if "density" not in settings:
         raise UsageError(
@@ -90,7 +96,7 @@ def exact_source(settings: Config) -> Source:
     resolved = settings.resolved()
     text = json.dumps(resolved["density"], sort_keys=True)
     return Source(
-        ExactScore(settings.build("density")),
+        ExactScore(settings.build("density")).to(device),
         settings.build("process"),
         resolved["process"],
         Scaling(),
@@ -120,8 +126,40 @@ def foreign_source(settings: Config, device: str = "cpu") -> Source:
     )
 
 
-def _trained(path: Path, dtype: torch.dtype, device: str, weights: str) -> Source:
-    metadata = checkpoint.metadata(path)
+def _fitted(path: Path, metadata: dict, device: str) -> Source:
+    """The exact score of a density in a file; its process defaults to EDM.
+
+    A density without a record of its fitting is sampled as it is, and names no data.
+    """
+    density = stored.load(path)
+    try:
+        settings = config.from_tables(metadata.get("config", {}))
+        if "process" not in settings:
+            settings = settings.replace("process", "edm")
+        resolved, process = settings.resolved(), settings.build("process")
+        scaling = Scaling.from_dict(metadata.get("scaling", Scaling().to_dict()))
+        described = f"exact score of {DENSITIES.name_of(density)}"
+        if "fit" in resolved:
+            described = f"{resolved['fit']['name']} fitted to {metadata['data']}"
+    except KeyError as error:
+        raise CheckpointError(f"the checkpoint {path} lacks {error} among its metadata") from None
+    except (AttributeError, DataError, TypeError, ValueError, UsageError) as error:
+        raise CheckpointError(
+            f"the record of the fit in {path} cannot be read here: {error}; a member of another "
+            "package needs that package"
+        ) from None
+    return Source(
+        ExactScore(density).to(device),
+        process,
+        resolved["process"],
+        scaling,
+        settings,
+        "sha256:" + checkpoint.sha256(path),
+        described,
+    )
+
+
+def _trained(path: Path, metadata: dict, dtype: torch.dtype, device: str, weights: str) -> Source:
     try:
         settings = config.from_tables(metadata["config"])
         resolved = settings.resolved()

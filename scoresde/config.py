@@ -2,7 +2,8 @@
 
 A section is a table `{name, **options}`, or just the name where no option is given. Its options
 are the keyword-only parameters of the member's constructor, checked by name and type here and by
-range in the member itself.
+range in the member itself. An option annotated as a member of `NESTED`, or as a tuple of them, is
+such a table in turn, or a list of them, to any depth.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from pathlib import Path
 import msgspec
 
 from scoresde.data import DATASETS
-from scoresde.densities import DENSITIES
-from scoresde.errors import OptionError, UsageError
+from scoresde.densities import DENSITIES, Density
+from scoresde.errors import OptionError, UnknownNameError, UsageError
+from scoresde.estimators import ESTIMATORS
+from scoresde.estimators.mixture import METHODS, Method
 from scoresde.families import Family, unknown
 from scoresde.guidance import GUIDANCE, THRESHOLDS
 from scoresde.kernels.noise import check_seed
@@ -35,6 +38,7 @@ from scoresde.training import Training
 SECTIONS: dict[str, Family | type] = {
     "data": DATASETS,
     "density": DENSITIES,
+    "fit": ESTIMATORS,
     "model": MODELS,
     "process": PROCESSES,
     "net": NETS,
@@ -48,7 +52,12 @@ SECTIONS: dict[str, Family | type] = {
     "guidance": GUIDANCE,
     "threshold": THRESHOLDS,
 }
-NESTED: dict[type, Family] = {Weighting: WEIGHTINGS, Times: TIMES}
+NESTED: dict[type, Family] = {
+    Weighting: WEIGHTINGS,
+    Times: TIMES,
+    Density: DENSITIES,
+    Method: METHODS,
+}
 
 
 @dataclass(frozen=True)
@@ -142,6 +151,10 @@ def options_of(member: type) -> dict[str, inspect.Parameter]:
 def build(family: Family | type, table: dict | str, *supplied, where: str):
     """The member that a table names, made with its options."""
     member, options = _read(family, table, where)
+    return _made(member, supplied, options, where)
+
+
+def _made(member: type, supplied: Sequence, options: dict, where: str):
     try:
         return member(*supplied, **options)
     except UsageError as error:
@@ -160,11 +173,17 @@ def resolve(family: Family | type, table: dict | str, *, where: str) -> dict:
     positional = len(inspect.signature(member).parameters) > len(parameters)
     values = {name: options.get(name, _default(member, p)) for name, p in parameters.items()}
     if not positional:
-        made = build(family, table, where=where)
+        made = _made(member, (), options, where)
         if is_dataclass(member):
             values = {name: getattr(made, name) for name in parameters}
+    hints, given = _hints(member), table if isinstance(table, dict) else {}
+    for key, value in values.items():
+        nested = _nested(hints.get(key)) if key in given else None  # by its own table
+        values[key] = (
+            _each(resolve, nested, given[key], f"{where} {key}") if nested else _plain(value)
+        )
     name = {"name": family.name_of(member)} if isinstance(family, Family) else {}
-    return {**name, **{key: _plain(value) for key, value in values.items()}}
+    return {**name, **values}
 
 
 def table_of(family: Family, member) -> dict:
@@ -191,7 +210,10 @@ def _read(family: Family | type, table: dict | str, where: str) -> tuple[type, d
         name = table.pop("name")
         if not isinstance(name, str):
             raise OptionError(f"{where}: a name is text, got {name!r}")
-        member, preset = family.find(name)
+        try:
+            member, preset = family.find(name)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{where}: {error}") from None
         table = {**preset, **table}
     parameters = options_of(member)
     hints = _hints(member)
@@ -211,13 +233,32 @@ def _hints(member: type) -> dict:
     return typing.get_type_hints(target)
 
 
+def _nested(kind) -> tuple[Family, bool] | None:
+    """The family that an annotation names, and whether it is a tuple of members; else None."""
+    many = typing.get_origin(kind) is tuple and typing.get_args(kind)[1:] == (...,)
+    base = typing.get_args(kind)[0] if many else kind
+    return (NESTED[base], many) if isinstance(base, type) and base in NESTED else None
+
+
+def _each(function, nested: tuple[Family, bool], value, where: str):
+    """`function` of a nested table, or the list of what it makes of each table of a list."""
+    family, many = nested
+    tables = value if many else [value]
+    if not isinstance(tables, list | tuple) or not all(isinstance(t, str | dict) for t in tables):
+        wanted = "a list of tables" if many else "a table"
+        raise OptionError(f"{where} is {wanted} {{name = ...}}, got {value!r}")
+    if not many:
+        return function(family, value, where=where)
+    return [function(family, t, where=f"{where}.{i}") for i, t in enumerate(tables)]
+
+
 def _convert(value, kind, where: str):
     """A plain value as the annotated type, with NaN refused."""
     if isinstance(value, float) and math.isnan(value):
         raise OptionError(f"{where} is NaN")
-    for base, family in NESTED.items():
-        if kind is base:
-            return build(family, value, where=where)
+    if nested := _nested(kind):
+        made = _each(build, nested, value, where)
+        return tuple(made) if isinstance(made, list) else made
     if kind in (object, inspect.Parameter.empty, typing.Any):
         return value
     try:

@@ -134,17 +134,12 @@ class Generator:
             columns["chain"] = undo(result.chain / alpha)
         if self.request.log_prob:
             value = self._given(ids).log_density(result.x).to(torch.float64)
-            columns["log_prob"] = value - self._log_volume()
+            shape = tuple(self.source.model.event_shape)
+            columns["log_prob"] = value - self.source.scaling.log_volume(shape)
         if self.labels is not None:
             columns["label"] = self.labels.at(ids)
         columns.update(result.facts)
         return to_numpy(columns)
-
-    def _log_volume(self) -> float:
-        """log |d raw / d model|, in nats, of the scaling on one event."""
-        shape = tuple(self.source.model.event_shape)
-        scale = np.broadcast_to(np.asarray(self.source.scaling.scale), shape)
-        return float(np.log(scale).sum())
 
     def layout(self) -> dict:
         """The room that a dump of the request needs."""

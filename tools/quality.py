@@ -23,7 +23,7 @@ from scoresde.compare.report import report
 from scoresde.compare.tables import text_cells
 from scoresde.config import from_tables
 from scoresde.data import Dataset
-from scoresde.demo.baselines import denoising_errors, fit_gaussian, fit_kde
+from scoresde.demo.baselines import denoising_errors, fitted
 from scoresde.generate import Request, generate
 from scoresde.io import checkpoint
 
@@ -87,7 +87,7 @@ def main(run: Path, classifier: Path, n: int, device: str, seed: int) -> None:
     made = generate(source, request, run / "quality.h5", overwrite=True)
     x = torch.from_numpy(source.scaling.apply(made.samples))
     some = data.train[:BASELINE_ROWS]
-    baselines = {"Gaussian": fit_gaussian(some), "KDE": fit_kde(some)}
+    baselines = fitted(some, ("Gaussian", "KDE"))
     held_out = data.test[:HELD_OUT_ROWS]
     cpu = open_source(run)
     rows = denoising_errors(cpu.model, baselines, held_out, SIGMAS, repeats=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 
 import click
 
@@ -17,8 +18,10 @@ from scoresde.errors import ScoresdeError
 COMMANDS = {
     "demo": "Train on digits, sample with every solver, compare, draw: the whole story.",
     "train": "Train a score network from a configuration.",
+    "fit": "Fit a classical model to data: mixtures, PCA, kernels, clusters.",
     "average": "Make another average of a run's weights from its snapshots.",
     "sample": "Sample a model with a solver or a Langevin kernel into a dump.",
+    "modes": "Find the modes of a model by ascent without noise.",
     "encode": "Carry data to latents by the probability flow, with the round trip's error.",
     "decode": "Carry latents back to data.",
     "interpolate": "Sample along the way between two samples or two encoded data.",
@@ -79,7 +82,9 @@ def run(arguments: list[str] | None = None) -> int:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000000")
     try:
-        code = group.main(arguments, prog_name="scoresde", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warned
+            code = group.main(arguments, prog_name="scoresde", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()
@@ -107,3 +112,8 @@ def run(arguments: list[str] | None = None) -> int:
         name = f" ({error.filename})" if error.filename else ""
         click.echo(f"error: {error.strerror or error}{name}", err=True)
         return 1
+
+
+def _warned(message: Warning | str, *place: object) -> None:
+    """A Python warning as one line on standard error, without the line of source that gave it."""
+    click.echo(f"warning: {' '.join(str(message).split())}", err=True)

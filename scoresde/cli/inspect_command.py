@@ -37,11 +37,12 @@ def _facts(path: Path) -> dict:
     if path.suffix == ".toml":
         return {"file": str(path), **_described(path)}
     if path.suffix == ".safetensors":
+        metadata = checkpoint.metadata(path)
         return {
             "file": str(path),
             "sha256": checkpoint.sha256(path),
             "digest": checkpoint.digest(path),
-            **checkpoint.metadata(path),
+            **(_fitted(path, metadata) if "density" in metadata else metadata),
         }
     return {"file": str(path), **dump.describe(path)}
 
@@ -58,6 +59,19 @@ def _described(path: Path) -> dict:
         "classes": source.model.classes,
         "scaling": source.scaling.to_dict(),
         "config": source.config.resolved(),
+    }
+
+
+def _fitted(path: Path, metadata: dict) -> dict:
+    """The record of a fit, with the shapes of its tensors in place of how they are packed."""
+    from scoresde.io import checkpoint
+
+    packed = {"density", "fitted"}
+    tensors, _ = checkpoint.load(path)
+    return {
+        "density": metadata["density"].get("$density"),
+        **{key: value for key, value in metadata.items() if key not in packed},
+        "tensors": {name: list(tensor.shape) for name, tensor in sorted(tensors.items())},
     }
 
 

@@ -42,12 +42,11 @@ def command(family, console: Console):
 
 def _families() -> dict:
     from scoresde.compare import METRICS
-    from scoresde.config import SECTIONS
+    from scoresde.config import NESTED, SECTIONS
     from scoresde.families import Family
-    from scoresde.objectives import TIMES, WEIGHTINGS
 
-    found = [f for f in SECTIONS.values() if isinstance(f, Family)]
-    return {f.plural.replace(" ", "-"): f for f in [*found, WEIGHTINGS, TIMES, METRICS]}
+    found = [f for f in (*SECTIONS.values(), *NESTED.values(), METRICS) if isinstance(f, Family)]
+    return {f.plural.replace(" ", "-"): f for f in found}
 
 
 def _summary(family, name: str) -> str:

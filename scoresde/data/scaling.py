@@ -44,6 +44,10 @@ class Scaling:
         """Raw space: x * scale + shift; x (..., columns)."""
         return x * _like(self.scale, x) + _like(self.shift, x)
 
+    def log_volume(self, event_shape: tuple[int, ...]) -> float:
+        """log |d raw / d model| on one event: log p_raw(x_raw) = log p_model(x) - log_volume."""
+        return float(np.log(np.broadcast_to(np.asarray(self.scale), event_shape)).sum())
+
     def to_dict(self) -> dict:
         """Plain numbers and lists, fit for JSON."""
         return {"shift": _plain(self.shift), "scale": _plain(self.scale)}

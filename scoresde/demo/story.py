@@ -20,7 +20,7 @@ from scoresde.compare.tables import text_cells
 from scoresde.config import Config
 from scoresde.data import Dataset
 from scoresde.demo import solvers
-from scoresde.demo.baselines import DenoisingRow, denoising_errors, fit_gaussian, fit_kde
+from scoresde.demo.baselines import DenoisingRow, denoising_errors, fitted
 from scoresde.densities import Density
 from scoresde.errors import OptionError
 from scoresde.families import unknown
@@ -102,7 +102,7 @@ def tell(
 
     with timed("data and baselines"):
         data = settings.build("data").load()
-        baselines = {"Gaussian": fit_gaussian(data.train), "KDE": fit_kde(data.train)}
+        baselines = fitted(data.train, seed=settings.seed)
     with timed("training"), bar("training", 1.0) as update:
         source = _train(settings, outcome.folder, data, threads, update)
     with timed("denoising"):

@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+from scoresde.densities.affine import Affine
+from scoresde.densities.conditioned import Conditioned
+from scoresde.densities.from_file import Stored
 from scoresde.densities.gaussian import Gaussian
+from scoresde.densities.kde import KDE
 from scoresde.densities.mixture import GaussianMixture
+from scoresde.densities.mixture_of import MixtureOf
+from scoresde.densities.product import Product
 from scoresde.families import Family
 
-DENSITIES = Family("density", {"gaussian": Gaussian, "gaussian-mixture": GaussianMixture})
+DENSITIES = Family(
+    "density",
+    {
+        "gaussian": Gaussian,
+        "gaussian-mixture": GaussianMixture,
+        "kde": KDE,
+        "mixture": MixtureOf,
+        "product": Product,
+        "affine": Affine,
+        "conditioned": Conditioned,
+        "stored": Stored,
+    },
+)

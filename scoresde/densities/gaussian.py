@@ -23,9 +23,9 @@ class Gaussian(Density):
     """
 
     def __init__(self, *, mean, covariance=None, factor=None, variance=None, event_shape=None):
-        flat = as_float64("mean", mean, (1, 2, 3))
-        self.event_shape = tuple(event_shape or flat.shape)
-        self.mean = flat.reshape(-1)
+        self._given = {"mean": as_float64("mean", mean, (1, 2, 3))}
+        self.event_shape = tuple(event_shape or self._given["mean"].shape)
+        self.mean = self._given["mean"].reshape(-1)
         if self.dim != self.mean.numel():
             raise OptionError(f"mean has {self.mean.numel()} numbers, event {self.event_shape}")
         if (covariance is None) == (factor is None) or (factor is None) != (variance is None):
@@ -37,7 +37,8 @@ class Gaussian(Density):
             self.axes, self.variances, self.rest = self._from_factor(factor, variance)
 
     def _from_covariance(self, covariance) -> tuple[Tensor, Tensor]:
-        matrix = as_float64("covariance", covariance, 2)
+        matrix = as_float64("covariance", covariance, 2).to(self.mean.device)
+        self._given["covariance"] = matrix
         if matrix.shape != (self.dim, self.dim):
             raise OptionError(f"covariance has shape {tuple(matrix.shape)}, mean has {self.dim}")
         if not torch.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-12):
@@ -50,19 +51,26 @@ class Gaussian(Density):
         return axes, variances.clamp(min=0.0)
 
     def _from_factor(self, factor, variance) -> tuple[Tensor, Tensor, float]:
-        w = as_float64("factor", factor, 2)
+        w = as_float64("factor", factor, 2).to(self.mean.device)
+        variance = as_float64("variance", variance, 0).detach()
+        self._given |= {"factor": w, "variance": variance}
         if w.shape[0] != self.dim or not 0 < w.shape[1] <= self.dim:
             raise OptionError(f"factor has shape {tuple(w.shape)}, needs ({self.dim}, m)")
-        if not variance >= 0.0 or variance == float("inf"):
-            raise OptionError(f"variance is finite and not negative, got {variance}")
+        if variance < 0.0:
+            raise OptionError(f"variance is not negative, got {float(variance):g}")
         axes, singular, _ = torch.linalg.svd(w, full_matrices=False)
         return axes, singular.square() + float(variance), float(variance)
+
+    def arguments(self) -> dict:
+        return {**self._given, "event_shape": self.event_shape}
 
     @property
     def covariance(self) -> Tensor:
         """The dense covariance (d, d), for small d."""
         spread = (self.axes * (self.variances - self.rest)) @ self.axes.T
-        return spread + self.rest * torch.eye(self.dim, dtype=torch.float64)
+        return spread + self.rest * torch.eye(
+            self.dim, dtype=torch.float64, device=self.mean.device
+        )
 
     @property
     def _complete(self) -> bool:
@@ -80,7 +88,7 @@ class Gaussian(Density):
         rest = alpha * alpha * self.rest + sigma * sigma
         return (
             alpha * alpha * self.variances + sigma * sigma,
-            torch.as_tensor(rest, dtype=torch.float64),
+            torch.as_tensor(rest, dtype=torch.float64, device=self.mean.device),
         )
 
     def _log_prob(self, x: Tensor, alpha, sigma) -> Tensor:

@@ -1,7 +1,8 @@
 """A density as plain data and named tensors, and back: what a file can hold.
 
 A tensor stands in the plain data as {"$tensor": name}, a density as {"$density": its name in the
-family, "options": its arguments}, packed within each other to any depth.
+family, "options": its arguments}, packed within each other to any depth. A density that was read
+from a file is packed as what it holds, so that the new file stands by itself.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from scoresde.densities.base import Density
 from scoresde.densities.family import DENSITIES
+from scoresde.densities.from_file import Stored
 from scoresde.errors import CheckpointError, ScoresdeError
 
 TENSOR, DENSITY = "$tensor", "$density"
@@ -23,6 +25,8 @@ def pack(value: object, name: str, tensors: dict[str, Tensor]) -> object:
     if isinstance(value, Tensor):
         tensors[name] = value
         return {TENSOR: name}
+    if isinstance(value, Stored):
+        value = value.density
     if isinstance(value, Density):
         options = {
             key: pack(inner, f"{name}.{key}", tensors) for key, inner in value.arguments().items()

@@ -39,6 +39,14 @@ class ExactScore(ScoreModel):
         bound.density, bound.condition = self.density.given(condition), condition
         return bound
 
+    def to(self, device) -> ExactScore:
+        """The same score on a torch device, where the states that it is asked at must lie."""
+        moved = copy.copy(self)
+        moved.density = self.density.to(device)
+        if self.condition is not None:
+            moved.condition = self.condition.to(device)
+        return moved
+
     def at_rows(self, index: slice | Tensor) -> ExactScore:
         return self if self.condition is None else self.given(self.condition[index])
 

@@ -1,5 +1,6 @@
 """Resolving is idempotent, and what is written as TOML reads back the same."""
 
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -9,14 +10,24 @@ from hypothesis import strategies as st
 
 from scoresde import config
 from scoresde.config import NESTED, SECTIONS
-from scoresde.densities import GaussianMixture
+from scoresde.densities import GaussianMixture, save
 from scoresde.families import Family
 from scoresde.score import ExactClassifier, ExactScore
 
+FOLDER = tempfile.TemporaryDirectory()
+STORED = f"{FOLDER.name}/density.safetensors"
+save(STORED, GaussianMixture(means=[[0.0], [1.0]], covariances=[0.5, 0.1]))
+UNIT = {"name": "gaussian", "mean": [0.0], "covariance": [[1.0]]}
 REQUIRED = {
     # options without a default
     "gaussian": {"mean": [1.0, -2.0], "covariance": [[2.0, 0.5], [0.5, 1.0]]},
     "gaussian-mixture": {"means": [[0.0], [1.0]], "covariances": [0.5, 0.1]},
+    "kde": {"points": [[0.0], [1.0]], "bandwidth": 0.3},
+    "mixture": {"parts": [UNIT, {"name": "product", "parts": [UNIT]}], "weights": [1, 3]},
+    "product": {"parts": [UNIT, {"name": "affine", "base": UNIT, "scale": 2}]},
+    "affine": {"base": UNIT, "matrix": [[1.0], [2.0]], "shift": [0.5, 0]},
+    "conditioned": {"base": UNIT, "matrix": [[2.0]], "y": [1.0], "noise": 0.1},
+    "stored": {"path": STORED},
     "ula": {"step_size": 0.01},
     "mala": {"step_size": 0.01},
     "npz": {"path": 'a "b"\\c.npz'},
@@ -28,6 +39,9 @@ REQUIRED = {
     "diffusers": {"path": "a/pipeline"},
     "explicit": {"noise_ratios": [3.0, 1.0, 0.0]},
 }
+FITTED = {"pca": {"components": 2}, "ppca": {"components": 2}} | {
+    name: {"k": 3} for name in ("gmm", "kmeans", "kmedoids")
+}
 FAMILIES = {k: f for k, f in SECTIONS.items() if isinstance(f, Family)}
 MEMBERS = [(section, name) for section, family in FAMILIES.items() for name in family.members]
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
@@ -36,7 +50,8 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 def _table(section: str, name: str) -> dict:
     if section == "classifier":
         return {"name": name, "classes": 3}
-    return {"name": name, **REQUIRED.get(name, {})}
+    required = FITTED if section == "fit" else REQUIRED
+    return {"name": name, **required.get(name, {})}
 
 
 def _holds(tables: dict) -> None:
@@ -118,4 +133,4 @@ def test_every_configuration_of_the_repository_resolves(path):
     trains = {"data", "process", "objective", "training"} <= settings.sections.keys() and (
         "net" in settings or "classifier" in settings
     )
-    assert trains or "density" in settings or "model" in settings
+    assert trains or any(section in settings for section in ("density", "model", "fit"))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor
 
 from scoresde.data.dataset import Rows
 from scoresde.densities import GaussianMixture
+from scoresde.errors import OptionError
 from scoresde.estimators.base import OnIteration
+from scoresde.estimators.mixture.estimate import PARTS, Part
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,8 +39,21 @@ class Method(ABC):
     or after `max_iterations`.
     """
 
+    update: ClassVar[tuple[Part, ...]] = PARTS  # what the climb moves; a member may offer less
+
     max_iterations: int = 200
     tolerance: float = 1e-6
+
+    def __post_init__(self) -> None:
+        own = type(self).__name__
+        steps = self.max_iterations
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+            raise OptionError(f"max_iterations of {own} is a whole number >= 1, got {steps!r}")
+        if isinstance(self.tolerance, str) or not 0.0 <= self.tolerance < math.inf:
+            raise OptionError(
+                f"tolerance of {own} is a finite gain in nats per datum >= 0, got "
+                f"{self.tolerance!r}; 0 runs to max_iterations or until nothing is gained"
+            )
 
     @abstractmethod
     def climb(
@@ -50,6 +67,6 @@ class Method(ABC):
     ) -> Climb:
         """Climb from `start`, keeping its structure; data x (n, *event), checked by the caller.
 
-        `floor` is the variance added to the diagonal of every estimated covariance, in squared
-        units of the data, against collapse onto a datum.
+        No variance of an estimated covariance, in any direction, falls below `floor`, in squared
+        units of the data: a component on one datum stays a density.
         """

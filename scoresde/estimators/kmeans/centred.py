@@ -1,0 +1,112 @@
+"""y = (x - offset) / unit: rows near the origin of about unit size, as float32 can screen them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scoresde.data.dataset import Rows, block_rows
+from scoresde.errors import DataError
+
+KEPT = 2**26  # elements of the screening copy that are held between passes: 256 MB of float32
+LARGEST = 1e140  # values whose squares, summed over all data, stay finite
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Where the origin lies, (d,) in float64, and how long the unit is: a power of two.
+
+    Division by a power of two is exact, so distances in the frame are those of the data.
+    """
+
+    offset: Tensor
+    unit: float
+
+    @classmethod
+    def around(cls, x: Tensor | Rows) -> Frame:
+        """The mean as the origin; a unit of about the largest absolute value.
+
+        Raises `DataError` for values whose squares would overflow.
+        """
+        total, largest = 0.0, 0.0
+        for begin, end in spans(x):
+            block = x[begin:end].reshape(end - begin, -1)
+            total = total + block.sum(0, dtype=torch.float64)
+            low, high = torch.aminmax(block)
+            largest = max(largest, -float(low), float(high))
+        if not largest < LARGEST:
+            raise DataError(
+                f"the data hold values up to {largest:.3g}, whose squares overflow; scale them"
+            )
+        return cls(offset=total / len(x), unit=_power_of_two(largest))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Rows (m, *event) of the data as (m, d) of the frame, float64."""
+        rows = x.reshape(len(x), len(self.offset))
+        return (rows - self.offset).mul_(1.0 / self.unit)  # float64, as the offset is
+
+    @property
+    def area(self) -> float:
+        """A squared distance of 1 in the frame, in squared units of the data."""
+        return self.unit * self.unit
+
+    def back(self, y: Tensor) -> Tensor:
+        return y * self.unit + self.offset
+
+
+def _power_of_two(radius: float) -> float:
+    """The power of two in (radius / 2, radius], its reciprocal finite; 1 for a radius of 0."""
+    return 2.0 ** max(math.frexp(radius)[1] - 1, -1000) if radius > 0.0 else 1.0
+
+
+def spans(x: Tensor | Rows) -> Iterator[tuple[int, int]]:
+    """(begin, end) of blocks of about 4 MB of float64, in the order of the rows."""
+    step = block_rows(tuple(x.shape[1:]))
+    for begin in range(0, len(x), step):
+        yield begin, min(begin + step, len(x))
+
+
+def screening_dtype() -> torch.dtype:
+    """float32 where its products are true to float32, else (TF32, bfloat16 allowed) float64."""
+    true = torch.get_float32_matmul_precision() == "highest"
+    return torch.float32 if true else torch.float64
+
+
+class Centred:
+    """Data (n, *event) in a frame: exact rows on demand, and a rounded copy to screen with.
+
+    The copy is held if it is small (`KEPT` elements), else made anew in each pass, so memory stays
+    bounded for rows that do not lie in it.
+    """
+
+    def __init__(self, x: Tensor | Rows, frame: Frame, *, keep: bool = True):
+        self.x, self.frame = x, frame
+        self.dim = math.prod(x.shape[1:])
+        small = keep and len(x) * self.dim <= KEPT
+        self._kept = list(self._made()) if small else None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def rows(self, index: Tensor | slice) -> Tensor:
+        """The rows of an index or slice in the frame, (m, d) in float64."""
+        return self.frame(self.x[index])
+
+    def blocks(self) -> Iterator[tuple[int, Tensor]]:
+        """(begin, y (m, d) in float64) of blocks in the order of the rows."""
+        for begin, end in spans(self.x):
+            yield begin, self.rows(slice(begin, end))
+
+    def screening(self) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """(begin, y (m, d) rounded, |y| (m,)) of blocks in the order of the rows."""
+        return iter(self._made() if self._kept is None else self._kept)
+
+    def _made(self) -> Iterator[tuple[int, Tensor, Tensor]]:
+        dtype = screening_dtype()
+        for begin, y in self.blocks():
+            y = y.to(dtype)
+            yield begin, y, torch.linalg.vector_norm(y, dim=1)

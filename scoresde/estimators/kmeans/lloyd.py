@@ -1,0 +1,150 @@
+r"""Lloyd's iterations: every datum to its nearest centre, every centre to the mean of its data.
+
+Neither step raises the inertia sum_i |y_i - c_{l(i)}|^2 (Lloyd 1982, MacQueen 1967).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scoresde.estimators.base import OnIteration
+from scoresde.estimators.kmeans.centred import Centred
+from scoresde.estimators.kmeans.nearest import labels_by_block, labels_of
+from scoresde.estimators.kmeans.starts import too_few_distinct
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Partition:
+    """Centres (k, d) in the frame of the data, and what each was given.
+
+    `inertia` is taken by explicit differences at these very centres, `counts` (k,) are int64.
+    """
+
+    centres: Tensor
+    counts: Tensor
+    inertia: float
+    trace: tuple[float, ...]
+    iterations: int
+    converged: bool
+
+
+def inertia_at(data: Centred, centres: Tensor, labels: Tensor) -> float:
+    """sum_i |y_i - c_{l(i)}|^2 by explicit differences, in the frame."""
+    inertia = torch.zeros((), dtype=torch.float64, device=centres.device)
+    for begin, y in data.blocks():
+        gaps = y.sub_(centres[labels[begin : begin + len(y)]]).flatten()
+        inertia += torch.dot(gaps, gaps)
+    return float(inertia)
+
+
+def sums_of(y: Tensor, labels: Tensor, k: int) -> Tensor:
+    """The sum of each cluster's rows, (k, d), added in an order that is always the same."""
+    if y.device.type == "cpu":
+        return y.new_zeros(k, y.shape[1]).index_add_(0, labels, y)
+    return torch.nn.functional.one_hot(labels, k).to(y.dtype).T @ y
+
+
+class Clusters:
+    """Labels (n,), counts and sums of the data, kept up to date by the data that move.
+
+    The inertia about the means is sum_i |y_i|^2 - sum_k |S_k|^2 / N_k, exact to the rounding of
+    its first sum.
+    """
+
+    def __init__(self, data: Centred, centres: Tensor):
+        k = len(centres)
+        self.data, self.k = data, k
+        self.labels = labels_of(data, centres)
+        self.counts = torch.bincount(self.labels, minlength=k)
+        self.sums, squares = torch.zeros_like(centres), 0.0
+        for begin, y in data.blocks():
+            self.sums += sums_of(y, self.labels[begin : begin + len(y)], k)
+            squares = squares + torch.dot(y.flatten(), y.flatten())
+        self.squares = float(squares)
+
+    def assign(self, centres: Tensor) -> int:
+        """Every datum to its nearest centre; the number of data that moved."""
+        moved = 0
+        for begin, new in labels_by_block(self.data, centres):
+            rows = (new != self.labels[begin : begin + len(new)]).nonzero()[:, 0]
+            if len(rows):
+                self.move(begin + rows, new[rows])
+                moved += len(rows)
+        return moved
+
+    def move(self, rows: Tensor, new: Tensor) -> None:
+        y, old = self.data.rows(rows), self.labels[rows]
+        self.sums += sums_of(y, new, self.k) - sums_of(y, old, self.k)
+        self.counts += torch.bincount(new, minlength=self.k)
+        self.counts -= torch.bincount(old, minlength=self.k)
+        self.labels[rows] = new
+
+    def fill(self, centres: Tensor) -> int:
+        """Give each empty cluster the datum farthest from its centre; how many were empty.
+
+        A datum alone in its cluster stays. Raises `DataError` where every datum lies on its
+        centre, since then fewer than k are distinct.
+        """
+        empty = (self.counts == 0).nonzero()[:, 0]
+        if not len(empty):
+            return 0
+        far = torch.cat(
+            [
+                torch.linalg.vector_norm(y - centres[self.labels[b : b + len(y)]], dim=1)
+                for b, y in self.data.blocks()
+            ]
+        )
+        for cluster in empty:
+            alone = self.counts[self.labels] == 1
+            row = far.masked_fill(alone, -1.0).argmax()
+            if not float(far[row]) > 0.0:
+                raise too_few_distinct(self.k, self.k - 1)
+            self.move(row[None], cluster[None])
+        return len(empty)
+
+    def means(self) -> Tensor:
+        return self.sums / self.counts[:, None]
+
+    def inertia(self) -> float:
+        between = float((self.sums.square().sum(1) / self.counts).sum())
+        return max(self.squares - between, 0.0)
+
+
+def lloyd(
+    data: Centred,
+    centres: Tensor,
+    *,
+    max_iterations: int,
+    tolerance: float,
+    on_iteration: OnIteration | None = None,
+) -> Partition:
+    """Iterate from centres (k, d) of the frame, until no datum moves, or no centre moves further
+    than `tolerance` times the data's root-mean-square distance from their mean."""
+    clusters = Clusters(data, centres)
+    least = tolerance * (clusters.squares / len(data)) ** 0.5
+    trace, converged = [], False
+    for iteration in range(1, max_iterations + 1):
+        moved = len(data) if iteration == 1 else clusters.assign(centres)
+        moved += clusters.fill(centres)
+        means = clusters.means()
+        shifts = torch.linalg.vector_norm(means - centres, dim=1)
+        centres = means
+        trace.append(clusters.inertia() * data.frame.area)
+        if on_iteration is not None:
+            on_iteration(iteration, trace[-1])
+        converged = moved == 0 or float(shifts.max()) <= least
+        if converged:
+            break
+    if moved:
+        clusters.assign(centres)
+    return Partition(
+        centres=centres,
+        counts=clusters.counts,
+        inertia=inertia_at(data, centres, clusters.labels) * data.frame.area,
+        trace=tuple(trace),
+        iterations=len(trace),
+        converged=converged,
+    )

@@ -1,0 +1,113 @@
+r"""argmin_k |y - c_k|, exact: screened in float32, decided in float64 where float32 cannot tell.
+
+|y - c_k|^2 / 2 = |y|^2 / 2 + s_k with s_k = |c_k|^2 / 2 - y . c_k, one matrix product for a block.
+A dot product of length d, rounded to unit u, is off by at most d u |y| |c| (Higham 2002, eq. 3.5),
+and rounding y, c and the sum adds a few u more, so two scores further apart than
+
+    e = 2 (d + 8) u (|y| + C)^2,    C = max_k |c_k|,
+
+are in their true order. The other rows are compared by explicit differences in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from scoresde.data.dataset import Rows
+from scoresde.errors import DataError
+from scoresde.estimators.base import checked
+from scoresde.estimators.kmeans.centred import Centred, Frame, screening_dtype
+
+PIECE = 2**17  # scores computed at once: 512 KB of float32, which a core's cache holds
+EXPLICIT = "donot_use_mm_for_euclid_dist"  # no expanded square, which cancels
+
+
+def distances(y: Tensor, centres: Tensor) -> Tensor:
+    """|y - c_k| by explicit differences, (m, K)."""
+    return torch.cdist(y, centres, compute_mode=EXPLICIT)
+
+
+class Nearest:
+    """Tells the nearest of the centres (K, d) of a frame; of equals the first."""
+
+    def __init__(self, centres: Tensor):
+        dtype = screening_dtype()
+        k, d = centres.shape
+        squares = centres.square().sum(1)
+        numbers = torch.arange(k, device=centres.device, dtype=dtype)
+        self.centres = centres
+        self._rounded = centres.to(dtype)
+        self._halves = (0.5 * squares)[:, None].to(dtype)
+        self._reach = float(squares.max().sqrt())
+        self._share = (d + 8) * torch.finfo(dtype).eps
+        self._least = d * torch.finfo(dtype).tiny  # for products that underflow
+        self._codes = torch.stack([torch.ones_like(numbers), numbers])
+
+    def of(self, y: Tensor) -> Tensor:
+        """The nearest centre of rows (m, d) in float64, by explicit differences."""
+        return distances(y, self.centres).argmin(1)
+
+    def screened(self, y: Tensor, norms: Tensor, exact: Callable[[Tensor], Tensor]) -> Tensor:
+        """The nearest centre of rows y (m, d), of norms (m,), both rounded.
+
+        `exact(rows)` gives some of the rows in float64.
+        """
+        error = self._error(norms)
+        near, number = torch.empty(2, len(y), dtype=y.dtype, device=y.device)
+        for some, scores in self._scores(y):
+            scores.le_(scores.amin(0).add_(error[some]))  # 1 where it may be the nearest, else 0
+            near[some], number[some] = self._codes @ scores
+        labels = number.long()
+        rows = (near != 1.0).nonzero()[:, 0]  # 0 where the scores overflow
+        if len(rows):
+            labels[rows] = self.of(exact(rows))
+        return labels
+
+    def _error(self, norms: Tensor) -> Tensor:
+        return (norms + self._reach).square_().mul_(self._share).add_(self._least)
+
+    def _scores(self, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """s_k (K, m) of pieces of the rows, and which they are."""
+        step = max(1, PIECE // len(self.centres))
+        for i in range(0, len(y), step):
+            some = slice(i, i + step)
+            yield some, torch.addmm(self._halves, self._rounded, y[some].T, alpha=-1.0)
+
+
+def nearest_of(x: Tensor | Rows, centres: Tensor, event_shape: tuple[int, ...]) -> Tensor:
+    """The nearest centre (int64) of data x (n, *event), centres (K, d) in the data's units.
+
+    Raises `DataError` for another event shape and for values that are not finite.
+    """
+    x = fitting(x, event_shape)
+    frame = Frame.around(centres)
+    return labels_of(Centred(x, frame, keep=False), frame(centres))
+
+
+def labels_by_block(data: Centred, centres: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """(begin, labels (m,) of int64): the nearest of the centres (K, d) of the frame."""
+    nearest = Nearest(centres)
+    for begin, y, norms in data.screening():
+        yield begin, nearest.screened(y, norms, lambda rows, b=begin: data.rows(b + rows))
+
+
+def labels_of(data: Centred, centres: Tensor) -> Tensor:
+    """The labels of all data, (n,)."""
+    labels = torch.empty(len(data), dtype=torch.int64, device=centres.device)
+    for begin, part in labels_by_block(data, centres):
+        labels[begin : begin + len(part)] = part
+    return labels
+
+
+def fitting(x: Tensor | Rows, event_shape: tuple[int, ...]) -> Tensor | Rows:
+    """Data as `checked` gives them; raises `DataError` for another event shape as well."""
+    x = checked(x, least=0)
+    if tuple(x.shape[1:]) != tuple(event_shape):
+        raise DataError(
+            f"the model was fitted to events of shape {tuple(event_shape)}, got x of shape "
+            f"{tuple(x.shape)}"
+        )
+    return x
