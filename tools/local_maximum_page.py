@@ -132,14 +132,15 @@ def likelihoods(ax: Axes, rows: dict[float, dict[str, tuple[float, float]]]) -> 
         "means": ("trapped, means alone", [at_the_start(r) for r in radii], PALETTE[0]),
     }
     for name, (label, curve, colour) in lines.items():
-        ax.plot(radii, curve, color=colour, lw=1.4)
-        values = [rows[r][name][0] for r in rows]
+        ax.plot(radii, [-value for value in curve], color=colour, lw=1.4)
+        values = [-rows[r][name][0] for r in rows]
         errors = [2.0 * rows[r][name][1] for r in rows]
         ax.errorbar(list(rows), values, errors, fmt="o", ms=4.5, color=colour, label=label)
     ax.set_xscale("log", base=2)
-    ax.set_yscale("symlog", linthresh=4.0)
+    ax.set_yscale("log")
+    ax.set_ylim(130.0, 2.0)  # upside down: the ticks tell the log-likelihood itself
     ax.set_xticks(list(rows), [f"{r:g}" for r in rows])
-    ax.set_yticks([-100, -30, -10, -4, -2], ["-100", "-30", "-10", "-4", "-2"])
+    ax.set_yticks([100, 30, 10, 5, 2.5], ["-100", "-30", "-10", "-5", "-2.5"])
     ax.set_xlabel("R", color=QUIET)
     ax.set_ylabel("log-likelihood, nats per datum", color=QUIET)
     ax.legend(loc="lower left", frameon=False, fontsize=9)

@@ -184,6 +184,8 @@ def tell(fitting, out: Path, report: Path | None, console: Console) -> None:
     model, data = fitting.model, fitting.data
     shape = "x".join(map(str, data.event_shape))
     ended = "" if not model.iterations else f", {model.iterations} iterations"
+    if model.trace:
+        ended += f" to an objective of {model.trace[-1]:.6g}"
     if not model.converged:
         ended += ", not converged (max_iterations allows more)"
     console.say(
@@ -193,10 +195,11 @@ def tell(fitting, out: Path, report: Path | None, console: Console) -> None:
     console.say(f"log-likelihood of a datum, held out: {fitting.held_out.told()}")
     console.say(f"                           training: {fitting.train.told()}")
     if fitting.choice is not None:
+        console.say(f"chosen by {fitting.choice.criterion}, in model space:")
         for row in fitting.choice.table:
             chosen = "  chosen" if row.k == fitting.choice.k else ""
             gap = f"{row.gap:+.4g} +- {row.gap_error:.2g}" if row.gap else "best"
-            console.say(f"k = {row.k:<4}{fitting.choice.criterion} {row.value:.7g}  {gap}{chosen}")
+            console.say(f"  k = {row.k:<4}{row.value:<12.7g}{gap}{chosen}")
     facts = {k: v for k, v in model.facts().items() if not isinstance(v, list | tuple | dict)}
     if facts:
         told = (f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in facts.items())

@@ -103,7 +103,7 @@ class Density(ABC):
                 return level.to(torch.float64).reshape(-1, 1)
             return float(level)
 
-        return x.to(torch.float64).reshape(len(x), -1), flat(alpha), flat(sigma)
+        return x.to(torch.float64).reshape(len(x), self.dim), flat(alpha), flat(sigma)
 
     @abstractmethod
     def _log_prob(self, x: Tensor, alpha, sigma) -> Tensor: ...

@@ -148,7 +148,7 @@ def _principal(data: torch.Tensor):
 
 
 def _figure(count: int, fitting: Fitting) -> tuple[Figure, list[Axes]]:
-    wide, high = count * _SIDE + 0.3, _SIDE + 0.75
+    wide, high = count * _SIDE + 0.3, _SIDE + 0.9
     figure = Figure(figsize=(wide, high), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
     title = f"{fitting.name} fitted to {fitting.data.name}"
@@ -158,7 +158,7 @@ def _figure(count: int, fitting: Fitting) -> tuple[Figure, list[Axes]]:
     figure.text(left, 1.0 - 0.52 / high, told, size=8, color=QUIET)
     panels = []
     for k in range(count):
-        place = ((0.35 + k * _SIDE) / wide, 0.35 / high)
+        place = ((0.35 + k * _SIDE) / wide, 0.5 / high)
         axes = figure.add_axes((*place, (_SIDE - 0.4) / wide, (_SIDE - 0.4) / high))
         axes.tick_params(colors=QUIET, labelsize=7, length=2)
         for spine in axes.spines.values():

@@ -92,8 +92,8 @@ def test_the_number_of_components_is_chosen(here, capsys):
     assert found["options"]["k"] == 8
     assert [row["k"] for row in found["choice"]["candidates"]] == [2, 8, 10]
     _, out, _ = call(capsys, "fit", "gmm", *data, "--k", "1..2", "-o", "w.safetensors")
-    assert "k = 2   bic" in out
-    assert "chosen" in out
+    assert "chosen by bic" in out
+    assert "best  chosen" in out
 
 
 def test_a_mixture_goes_on_from_a_mixture(fitted, capsys):

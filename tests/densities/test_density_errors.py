@@ -32,6 +32,45 @@ BAD = [
         {"means": np.zeros((1, 2)), "covariances": [[[1.0, 1.0], [0.0, 1.0]]]},
         "symmetric",
     ),
+    (Gaussian, {"mean": [0.0], "factor": [[1.0]], "variance": math.nan}, "variance"),
+    (Gaussian, {"mean": [0.0], "factor": [[1.0]], "variance": "small"}, "variance"),
+    *(
+        (GaussianMixture, {"means": np.zeros((3, 2)), **options}, named)
+        for options, named in (
+            ({}, "none of them"),
+            ({"covariances": np.eye(2)}, "structure = 'tied'"),
+            ({"covariances": np.eye(2), "structure": "diagonal"}, "(3, 2) diagonal"),
+            ({"covariances": np.ones(3), "structure": "tied"}, "taken for tied"),
+            ({"covariances": [[1.0, 0.1], [0.0, 1.0]], "structure": "tied"}, "symmetric"),
+            ({"covariances": [[1.0, 2.0], [2.0, 1.0]], "structure": "tied"}, "variance, -1"),
+            ({"covariances": np.eye(2) * [[[1.0]], [[1.0]], [[-1.0]]]}, "variance, -1"),
+            ({"covariances": np.ones(3), "structure": "round"}, "'round'"),
+            ({"covariances": np.ones(3), "structure": "low-rank"}, "takes factors and variances"),
+            ({"factors": np.ones((3, 2, 1))}, "got factors"),
+            ({"variances": np.ones(3)}, "got variances"),
+            (
+                {
+                    "factors": np.ones((3, 2, 1)),
+                    "variances": np.ones(3),
+                    "covariances": np.ones(3),
+                },
+                "got covariances and factors and variances",
+            ),
+            (
+                {"factors": np.ones((3, 2, 1)), "variances": np.ones(3), "structure": "full"},
+                "a full mixture takes covariances",
+            ),
+            ({"factors": np.ones((3, 2, 3)), "variances": np.ones(3)}, "m from 1 to 2"),
+            ({"factors": np.ones((3, 2, 0)), "variances": np.ones(3)}, "m from 1 to 2"),
+            ({"factors": np.ones((2, 2, 1)), "variances": np.ones(3)}, "(2, 2, 1)"),
+            ({"factors": np.ones((3, 2)), "variances": np.ones(3)}, "rank 2"),
+            ({"factors": np.ones((3, 2, 1)), "variances": np.ones(2)}, "(2,), need (3,)"),
+            ({"factors": np.ones((3, 2, 1)), "variances": [1.0, -0.5, 1.0]}, "-0.5"),
+            ({"covariances": np.ones(3), "weights": np.zeros(3)}, "weights"),
+            ({"covariances": np.ones(3), "weights": np.ones(2)}, "weights"),
+            ({"covariances": [1.0, math.nan, 1.0]}, "NaN"),
+        )
+    ),
 ]
 
 

@@ -19,22 +19,29 @@ COVARIANCES = {
     "diagonal": RNG.uniform(0.05, 0.5, (5, 3)),
     "full": ROOTS @ ROOTS.transpose(0, 2, 1) / 6 + 0.05 * np.eye(3),
 }
+FACTORS, REST = ROOTS[:, :, :1] / 2, RNG.uniform(0.05, 0.5, 5)
+SHARED = COVARIANCES["full"][0]
 LEVELS = [(1.0, 0.0), (0.9, 0.3), (0.1, 0.99), (0.0, 1.0), (1.0, 8.0)]
-EVERY = pytest.mark.parametrize("structure", COVARIANCES)
+EVERY = pytest.mark.parametrize("structure", [*COVARIANCES, "tied", "low-rank"])
+
+
+def parameters(structure: str, own=slice(None)) -> dict:
+    """Those of some components."""
+    if structure == "tied":
+        return {"covariances": SHARED, "structure": "tied"}
+    if structure == "low-rank":
+        return {"factors": FACTORS[own], "variances": REST[own]}
+    return {"covariances": COVARIANCES[structure][own]}
 
 
 def mixture(structure: str, labels=LABELS) -> GaussianMixture:
-    return GaussianMixture(
-        means=MEANS, covariances=COVARIANCES[structure], weights=WEIGHTS, labels=labels
-    )
+    return GaussianMixture(means=MEANS, weights=WEIGHTS, labels=labels, **parameters(structure))
 
 
 def of_class(structure: str, c: int) -> GaussianMixture:
     """The components of a class alone, without labels; all of them for -1."""
     own = np.array(LABELS) == c if c >= 0 else np.full(5, True)
-    return GaussianMixture(
-        means=MEANS[own], covariances=COVARIANCES[structure][own], weights=WEIGHTS[own]
-    )
+    return GaussianMixture(means=MEANS[own], weights=WEIGHTS[own], **parameters(structure, own))
 
 
 def ask(density, x, alpha, sigma) -> tuple[torch.Tensor, ...]:
@@ -85,8 +92,7 @@ def test_samples_have_the_law_of_their_class(structure) -> None:
     for c in range(3):
         part, own = x[labels == c], np.array(LABELS) == c
         w = WEIGHTS[own] / WEIGHTS[own].sum()
-        spreads = np.stack([v * np.eye(3) if np.ndim(v) == 0 else np.diag(v) if v.ndim == 1 else v
-                            for v in COVARIANCES[structure][own]])  # fmt: skip
+        spreads = of_class(structure, c).covariance_matrices().numpy()
         mean = w @ MEANS[own]
         off = MEANS[own] - mean
         spread = np.einsum("k,kij->ij", w, spreads + off[:, :, None] * off[:, None, :])

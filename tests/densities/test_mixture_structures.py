@@ -188,6 +188,7 @@ def test_arguments_make_the_mixture_again(structure) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow  # the meta device takes seconds to set up
 @EVERY
 def test_nothing_is_left_on_the_first_device(structure) -> None:
     """On the meta device, where tensors have no content, mixing devices is an error."""
@@ -257,6 +258,9 @@ def test_low_rank_from_one_factor_to_all(m) -> None:
         logs, score = log_joint_and_score(dense, x.numpy(), *level)
         np.testing.assert_allclose(density.log_joint(x, *level), logs, rtol=1e-9)
         np.testing.assert_allclose(density.score(x, *level), score, rtol=1e-9, atol=1e-9)
+    again = GaussianMixture(**density.arguments())
+    assert torch.equal(again.score(x, 0.6, 0.8), density.score(x, 0.6, 0.8))
+    assert again.structure == "low-rank"
     drawn = GaussianMixture(means=MEANS[:1], factors=factors[:1], variances=[0.0])
     off = drawn.sample(torch.arange(40)) - torch.from_numpy(MEANS[0])
     assert np.linalg.matrix_rank(off.numpy(), tol=1e-9) == m
@@ -275,3 +279,21 @@ def test_one_component_of_low_rank_is_the_gaussian() -> None:
             )
     ids = torch.arange(30)
     torch.testing.assert_close(one.sample(ids, 4), gaussian.sample(ids, 4), rtol=1e-13, atol=1e-13)
+
+
+@EVERY
+def test_what_inference_finds_serves_gradients_too(structure) -> None:
+    """Factors kept from a call in inference mode are no inference tensors."""
+    density, x = mixture(structure), states().requires_grad_()
+    with torch.inference_mode():
+        density.score(x), density.score(x, 0.6, 0.8)
+    for level in ((1.0, 0.0), (0.6, 0.8)):
+        (got,) = torch.autograd.grad(density.log_prob(x, *level).sum(), x)
+        wanted = density.score(x.detach(), *level)
+        torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
+
+
+@EVERY
+def test_the_smallest_noise_is_no_crash(structure) -> None:
+    density, x = mixture(structure), states()
+    assert_same(answers(density, x, 1.0, 1e-200), answers(density, x, 1.0, 1e-18), 1e-10)

@@ -10,10 +10,9 @@ from sklearn.cluster import KMeans as Reference
 from scoresde.data import dataset
 from scoresde.errors import DataError, OptionError
 from scoresde.estimators import KMeans, NotFittedError, load, save
-from scoresde.estimators.kmeans import centred, nearest
+from scoresde.estimators.kmeans import centred, lloyd, nearest
 from scoresde.estimators.kmeans.centred import Centred, Frame
 from scoresde.estimators.kmeans.minibatch import minibatch, some_batch
-from scoresde.estimators.kmeans.starts import k_means_plus_plus, some_rows
 from scoresde.score import ExactScore
 
 RNG = np.random.default_rng(11)
@@ -106,6 +105,27 @@ def test_products_of_less_than_float32_are_not_trusted() -> None:
         torch.set_float32_matmul_precision("highest")
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_leads_spare_comparisons_but_change_no_bit(monkeypatch, scale) -> None:
+    x = torch.from_numpy(RNG.normal(size=(900, 4))) * scale
+    fits = [KMeans(k=9, restarts=2, tolerance=0.0).fit(x)]
+    monkeypatch.setattr(lloyd.Clusters, "shifted", lambda clusters, _: clusters.leads.zero_())
+    fits.append(KMeans(k=9, restarts=2, tolerance=0.0).fit(x))  # every datum compared each time
+    assert torch.equal(fits[0].centres, fits[1].centres)
+    assert fits[0].trace == fits[1].trace
+    assert fits[0].iterations > 10
+    data = Centred(x, Frame.around(x))
+    centres = data.frame(fits[0].centres)
+    labels = brute(data.rows(slice(None)), centres).argmin(1)
+    _, y, norms = next(iter(data.screening()))
+    found, leads = nearest.Nearest(centres).screened(y, norms, data.rows)
+    assert torch.equal(found, labels)
+    told = leads.double()
+    near, second = brute(data.rows(slice(None)), centres).sqrt().topk(2, largest=False).values.T
+    assert bool((told <= second - near).all())
+    assert float((second - near - told).max()) < 2e-3  # in units of the largest value
+
+
 def test_repeats_are_equal_to_the_bit_and_blocks_do_not_matter(monkeypatch) -> None:
     estimator, x = KMeans(k=6, start="random"), X.float()
     once, again = estimator.fit(x, seed=3), estimator.fit(x, seed=3)
@@ -119,46 +139,6 @@ def test_repeats_are_equal_to_the_bit_and_blocks_do_not_matter(monkeypatch) -> N
     torch.testing.assert_close(streamed.centres, once.centres, rtol=0, atol=1e-12)
     assert streamed.iterations == once.iterations
     assert torch.equal(streamed.predict(Lazy(x)), once.predict(x))
-
-
-def test_k_means_plus_plus_draws_by_squared_distance() -> None:
-    """p(j | i) = D_ij^2 / sum_j D_ij^2, by an even grid of uniform numbers for the second."""
-    x = torch.tensor([[0.0], [1.0], [3.0], [3.0], [10.0]]).double()
-    data, grid = Centred(x, Frame.around(x)), 80
-    for i, squares in enumerate((x - x.T).square()):
-        counts = torch.zeros(5).double()
-        for share in range(grid):
-            u = torch.tensor([(i + 0.5) / 5, (share + 0.5) / grid]).double()
-            first, second = k_means_plus_plus(data, 2, u).tolist()
-            assert first == i
-            assert squares[second] > 0.0
-            counts[second] += 1
-        assert bool(((counts - grid * squares / squares.sum()).abs() <= 1.0).all())
-
-
-def test_k_means_plus_plus_keeps_the_bound_of_its_theorem() -> None:
-    """E[inertia at the start] <= 8 (ln k + 2) optimum (Arthur & Vassilvitskii 2007, theorem 1.1),
-    and greedy trials lower it."""
-    data = Centred(X, Frame.around(X))
-    best = KMeans(k=6, restarts=4).fit(X).inertia
-    mean = {}
-    for candidates in (1, 4):
-        starts = [
-            k_means_plus_plus(data, 6, torch.from_numpy(u), candidates)
-            for u in RNG.uniform(size=(25, 1 + 5 * candidates))
-        ]
-        inertias = [float(brute(X, X[rows]).amin(1).sum()) for rows in starts]
-        mean[candidates] = sum(inertias) / 25
-    assert best < mean[4] < mean[1] <= 8 * (math.log(6) + 2) * best
-
-
-def test_random_rows_are_every_subset_alike() -> None:
-    counts: dict[tuple, int] = {}
-    for u in torch.from_numpy(RNG.uniform(size=(3000, 2))):
-        rows = tuple(sorted(some_rows(4, 2, u).tolist()))
-        counts[rows] = counts.get(rows, 0) + 1
-    assert len(counts) == 6
-    assert sum((c - 500) ** 2 / 500 for c in counts.values()) < 5 + 5 * math.sqrt(10)
 
 
 def test_an_empty_cluster_takes_the_farthest_datum() -> None:

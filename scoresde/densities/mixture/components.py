@@ -88,7 +88,7 @@ class Components(Movable, ABC):
         """A bound on the same of the diffused components; infinite for a level of each row."""
         if isinstance(alpha, Tensor):
             return math.inf
-        diffused = alpha * alpha * self.reach / (sigma * sigma) if sigma else math.inf
+        diffused = (alpha / sigma) * (alpha / sigma) * self.reach if sigma else math.inf
         return min(self.clean_ratio, diffused)  # NaN, of 0 / 0, is under no threshold
 
     @abstractmethod

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scoresde.densities.base import LOG_TWO_PI
 from scoresde.densities.mixture.components import LOST, Components, Diffused, Products
+from scoresde.densities.mixture.whitening import laid_out, side_by_side
 
 
 class LowRank(Components):
@@ -26,7 +27,8 @@ class LowRank(Components):
     def __init__(self, means: Tensor, factors: Tensor, variances: Tensor):
         super().__init__(means)
         self.variances = variances
-        self.axes, singular, _ = torch.linalg.svd(factors, full_matrices=False)
+        axes, singular, _ = torch.linalg.svd(factors, full_matrices=False)
+        self.axes = laid_out(axes)
         self.spread = singular.square()  # s^2, (K, m)
 
     @cached_property
@@ -79,7 +81,7 @@ class LowRankAt(Diffused):
         self.gain_excess = self.a * own.spread * s * s / (outside * self.along)
         log_det = self.along.log().sum(-1) + (d - m) * self.outside.log()
         self.peaks = -0.5 * (d * LOG_TWO_PI + log_det)
-        self.side_by_side = own.axes.transpose(0, 1).flatten(1)  # (d, K m)
+        self.side_by_side = side_by_side(own.axes)  # (d, K m)
         self.products = None
         if own.ratio(alpha, sigma) <= LOST:
             self.means = torch.einsum("kd,kdm->km", alpha * own.offsets, own.axes)

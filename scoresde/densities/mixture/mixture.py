@@ -24,6 +24,7 @@ from scoresde.errors import CapabilityError, OptionError
 from scoresde.kernels import Purpose, normal, uniform
 
 HELD = 2**16  # numbers in a block of rows: half a megabyte, which a core's cache holds
+HELD_OF_MANY = 2**20  # where the parameters fill the cache, which every block must read again
 HELD_ON_A_DEVICE = 2**24
 
 
@@ -70,11 +71,10 @@ class GaussianMixture(Density):
 
         self.covariances = held("covariances", covariances, (1, 2, 3))
         self.factors = held("factors", factors, 3)
-        given = held("variances", variances, 1)
-        self.structure = structure_of(structure, self.covariances, self.factors, given)
-        self._components = components(
-            self.structure, self.means, self.covariances, self.factors, given
-        )
+        self._rest = held("variances", variances, 1)
+        parameters = (self.covariances, self.factors, self._rest)
+        self.structure = structure_of(structure, *parameters)
+        self._components = components(self.structure, self.means, *parameters)
         self._given_weights = held("weights", weights, 1)
         self.weights = self._normalised()
         self._log_weights = self.weights.log()  # (K,), or (batch, K) once bound to labels
@@ -104,7 +104,7 @@ class GaussianMixture(Density):
     @property
     def variances(self) -> Tensor:
         """Of low rank, those outside the factors, (K,); else those along `axes`."""
-        return self._components.variances
+        return self._components.variances if self._rest is None else self._rest
 
     @property
     def axes(self) -> Tensor | None:
@@ -117,14 +117,13 @@ class GaussianMixture(Density):
 
     def arguments(self) -> dict:
         """As `Density.arguments`; of a mixture bound to labels, those of the whole."""
-        low_rank = self.structure == "low-rank"
         options = {
             "means": self.means,
             "covariances": self.covariances,
             "weights": self._given_weights,
             "structure": self.structure,
             "factors": self.factors,
-            "variances": self.variances if low_rank else None,
+            "variances": self._rest,
             "event_shape": self.event_shape,
             "labels": None if self.labels is None else tuple(self.labels.tolist()),
         }
@@ -168,8 +167,9 @@ class GaussianMixture(Density):
                 torch.as_tensor(level, dtype=torch.float64, device=x.device).expand(len(x), 1)
                 for level in (alpha, sigma)
             )
-        held = HELD if x.device.type == "cpu" else HELD_ON_A_DEVICE
-        step = max(1, held // self._components.width(alpha, sigma))
+        width = self._components.width(alpha, sigma)
+        held = HELD if width * self.dim <= HELD_OF_MANY // 4 else HELD_OF_MANY
+        step = max(1, (held if x.device.type == "cpu" else HELD_ON_A_DEVICE) // width)
         level = None if by_row else self._components.at(alpha, sigma)
         for begin in range(0, max(1, len(x)), step):
             rows = slice(begin, begin + step)

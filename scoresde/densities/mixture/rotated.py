@@ -14,7 +14,7 @@ from scoresde.densities.mixture.components import (
     Products,
     square_distances,
 )
-from scoresde.densities.mixture.whitening import Matrices, Whitening
+from scoresde.densities.mixture.whitening import Matrices, Whitening, side_by_side
 
 
 class Rotated(Components):
@@ -112,13 +112,8 @@ class Full(Rotated):
         return Differences(self, alpha, sigma)
 
     def coloured(self, z: Tensor, k: Tensor) -> Tensor:
-        y = z * self.variances[k].sqrt()
-        return torch.einsum("be,bde->bd", y, self.axes[k])
-
-
-def side_by_side(matrices: Tensor) -> Tensor:
-    """(K, d, e) as (d, K e)."""
-    return matrices.transpose(0, 1).flatten(1)
+        axes = self.axes[k].mT.contiguous().mT  # whose layout decides the last bit of a draw
+        return torch.einsum("be,bde->bd", z * self.variances[k].sqrt(), axes)
 
 
 class FullAt(Diffused):
@@ -157,19 +152,19 @@ class Differences(Diffused):
         self.alpha = alpha.unsqueeze(-1) if isinstance(alpha, Tensor) else alpha
 
     def offsets(self, x: Tensor) -> Tensor:
-        y = x.unsqueeze(1) - self.alpha * self.means
-        return torch.einsum("bkd,kde->bke", y, self._each(self.white.matrix)) * self.white.scale
-
-    def _each(self, matrices: Tensor) -> Tensor:
-        return matrices.expand(len(self.means), -1, -1)
+        y, turn = x.unsqueeze(1) - self.alpha * self.means, self.white.matrix
+        y = y @ turn[0] if len(turn) == 1 else torch.einsum("bkd,kde->bke", y, turn)
+        return y * self.white.scale
 
     def log_normals(self, y: Tensor) -> Tensor:
         return self.white.peaks - 0.5 * y.square().sum(-1)
 
+    def _average(self, y: Tensor, r: Tensor, back: Tensor) -> Tensor:
+        y = r.unsqueeze(-1) * y
+        return y.sum(1) @ back[0].T if len(back) == 1 else torch.einsum("bke,kde->bd", y, back)
+
     def pull(self, y: Tensor, r: Tensor) -> Tensor:
-        y = r.unsqueeze(-1) * y * self.white.scale
-        return torch.einsum("bke,kde->bd", y, self._each(self.white.matrix))
+        return self._average(y * self.white.scale, r, self.white.matrix)
 
     def shift(self, y: Tensor, r: Tensor) -> Tensor:
-        y = r.unsqueeze(-1) * y * self.white.gain_scale
-        return torch.einsum("bke,kde->bd", y, self._each(self.white.gain))
+        return self._average(y * self.white.gain_scale, r, self.white.gain)

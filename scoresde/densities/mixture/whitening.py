@@ -34,31 +34,43 @@ class Matrices(Movable):
 
     @cached_property
     def spectrum(self) -> tuple[Tensor, Tensor]:
-        variances, axes = torch.linalg.eigh(self.dense)
-        return variances, axes
+        """Variances as found, ascending, (K, d), and axes, the columns of (K, d, d)."""
+        with torch.inference_mode(False), torch.enable_grad():  # kept for callers of every mode
+            variances, axes = torch.linalg.eigh(self.dense)
+            return variances, laid_out(axes)
 
     @property
     def variances(self) -> Tensor:
-        """Along the axes, ascending, (K, d)."""
         return self.spectrum[0].clamp(min=0.0)
 
     @property
     def axes(self) -> Tensor:
-        """The columns of (K, d, d)."""
         return self.spectrum[1]
 
     @cached_property
-    def inverse_root(self) -> Tensor:
-        """L^{-1} of Sigma = L L^T."""
-        unit = torch.eye(self.dense.shape[-1], dtype=torch.float64, device=self.dense.device)
-        return torch.linalg.solve_triangular(self.root, unit, upper=False)
+    def clean(self) -> Tensor:
+        """L^{-T} of Sigma = L L^T, which whitens at sigma = 0."""
+        with torch.inference_mode(False), torch.enable_grad():
+            unit = torch.eye(self.dense.shape[-1], dtype=torch.float64, device=self.dense.device)
+            inverse = torch.linalg.solve_triangular(self.root, unit, upper=False)
+            return laid_out(inverse.mT)
 
     def ratio(self, offsets: Tensor) -> float:
         """A bound on the squared lengths of whitened offsets (K, d), and on what they lose."""
         if self.root is None:
             return math.inf
-        lengths = offsets.abs().unsqueeze(-2) @ self.inverse_root.abs().mT
-        return float(lengths.detach().square().sum((-2, -1)).max())
+        lengths = offsets.detach().abs().unsqueeze(-2) @ self.clean.detach().abs()
+        return float(lengths.square().sum((-2, -1)).max())
+
+
+def laid_out(matrices: Tensor) -> Tensor:
+    """(K, d, e) in the memory of (d, K e), so that `side_by_side` copies nothing."""
+    return matrices.transpose(0, 1).contiguous().transpose(0, 1)
+
+
+def side_by_side(matrices: Tensor) -> Tensor:
+    """(K, d, e) as (d, K e)."""
+    return matrices.transpose(0, 1).flatten(1)
 
 
 class Whitening:
@@ -76,7 +88,7 @@ class Whitening:
         self.rooted = not by_row and sigma == 0.0 and own.root is not None
         if self.rooted:
             variances = (alpha * own.root.diagonal(dim1=-2, dim2=-1)).square()
-            self.matrix = own.inverse_root.mT / alpha
+            self.matrix = own.clean if alpha == 1.0 else own.clean / alpha
         elif by_row:
             alpha, sigma = alpha.unsqueeze(-1), sigma.unsqueeze(-1)
             variances = alpha * alpha * own.variances + sigma * sigma

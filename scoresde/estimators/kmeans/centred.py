@@ -46,8 +46,8 @@ class Frame:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Rows (m, *event) of the data as (m, d) of the frame, float64."""
-        rows = x.reshape(len(x), len(self.offset))
-        return (rows - self.offset).mul_(1.0 / self.unit)  # float64, as the offset is
+        rows = x.reshape(len(x), len(self.offset)).to(torch.float64)
+        return (rows - self.offset).mul_(1.0 / self.unit)
 
     @property
     def area(self) -> float:
@@ -86,8 +86,8 @@ class Centred:
     def __init__(self, x: Tensor | Rows, frame: Frame, *, keep: bool = True):
         self.x, self.frame = x, frame
         self.dim = math.prod(x.shape[1:])
-        small = keep and len(x) * self.dim <= KEPT
-        self._kept = list(self._made()) if small else None
+        self._keep = keep and len(x) * self.dim <= KEPT
+        self._kept: list[tuple[int, Tensor, Tensor]] = []
 
     def __len__(self) -> int:
         return len(self.x)
@@ -103,10 +103,21 @@ class Centred:
 
     def screening(self) -> Iterator[tuple[int, Tensor, Tensor]]:
         """(begin, y (m, d) rounded, |y| (m,)) of blocks in the order of the rows."""
-        return iter(self._made() if self._kept is None else self._kept)
+        if self._kept:
+            return iter(self._kept)
+        return ((begin, rounded, norms) for begin, _, rounded, norms in self.both())
 
-    def _made(self) -> Iterator[tuple[int, Tensor, Tensor]]:
-        dtype = screening_dtype()
+    def both(self) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+        """(begin, y in float64, y rounded, |y|) of blocks in the order of the rows."""
+        if self._kept:
+            for begin, rounded, norms in self._kept:
+                yield begin, self.rows(slice(begin, begin + len(norms))), rounded, norms
+            return
+        dtype, made = screening_dtype(), []
         for begin, y in self.blocks():
-            y = y.to(dtype)
-            yield begin, y, torch.linalg.vector_norm(y, dim=1)
+            rounded = y.to(dtype)
+            norms = torch.linalg.vector_norm(rounded, dim=1)
+            if self._keep:
+                made.append((begin, rounded, norms))
+            yield begin, y, rounded, norms
+        self._kept = made

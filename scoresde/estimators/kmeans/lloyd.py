@@ -12,15 +12,17 @@ from torch import Tensor
 
 from scoresde.estimators.base import OnIteration
 from scoresde.estimators.kmeans.centred import Centred
-from scoresde.estimators.kmeans.nearest import labels_by_block, labels_of
+from scoresde.estimators.kmeans.nearest import Nearest
 from scoresde.estimators.kmeans.starts import too_few_distinct
+
+CANCELLED = 1e-5  # an inertia of this share of the sum of squares has lost five digits of it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Partition:
     """Centres (k, d) in the frame of the data, and what each was given.
 
-    `inertia` is taken by explicit differences at these very centres, `counts` (k,) are int64.
+    `inertia` is taken at these very centres, `counts` (k,) are int64.
     """
 
     centres: Tensor
@@ -51,29 +53,50 @@ class Clusters:
     """Labels (n,), counts and sums of the data, kept up to date by the data that move.
 
     The inertia about the means is sum_i |y_i|^2 - sum_k |S_k|^2 / N_k, exact to the rounding of
-    its first sum.
+    its first sum. `leads` (n,) tell by how much a datum's centre is known to be nearer than any
+    other: while that is positive it need not be compared.
     """
 
     def __init__(self, data: Centred, centres: Tensor):
-        k = len(centres)
+        k, device = len(centres), centres.device
         self.data, self.k = data, k
-        self.labels = labels_of(data, centres)
-        self.counts = torch.bincount(self.labels, minlength=k)
-        self.sums, squares = torch.zeros_like(centres), 0.0
-        for begin, y in data.blocks():
-            self.sums += sums_of(y, self.labels[begin : begin + len(y)], k)
+        self.labels = torch.empty(len(data), dtype=torch.int64, device=device)
+        self.leads = torch.empty(len(data), dtype=torch.float64, device=device)
+        nearest, squares = Nearest(centres), 0.0
+        self.sums = torch.zeros_like(centres)
+        for begin, y, rounded, norms in data.both():
+            rows = slice(begin, begin + len(y))
+            self.labels[rows], self.leads[rows] = nearest.screened(
+                rounded, norms, lambda some, y=y: y[some]
+            )
+            self.sums += sums_of(y, self.labels[rows], k)
             squares = squares + torch.dot(y.flatten(), y.flatten())
+        self.counts = torch.bincount(self.labels, minlength=k)
         self.squares = float(squares)
 
     def assign(self, centres: Tensor) -> int:
         """Every datum to its nearest centre; the number of data that moved."""
-        moved = 0
-        for begin, new in labels_by_block(self.data, centres):
-            rows = (new != self.labels[begin : begin + len(new)]).nonzero()[:, 0]
-            if len(rows):
-                self.move(begin + rows, new[rows])
-                moved += len(rows)
+        nearest, moved = Nearest(centres), 0
+        for begin, y, norms in self.data.screening():
+            some = (~(self.leads[begin : begin + len(y)] > 0.0)).nonzero()[:, 0]
+            if not len(some):
+                continue
+            rows = begin + some
+            new, leads = nearest.screened(
+                y.index_select(0, some),
+                norms[some],
+                lambda doubted, rows=rows: self.data.rows(rows[doubted]),
+            )
+            away = (new != self.labels[rows]).nonzero()[:, 0]
+            if len(away):
+                self.move(rows[away], new[away])
+                moved += len(away)
+            self.leads[rows] = leads.to(torch.float64)
         return moved
+
+    def shifted(self, shifts: Tensor) -> None:
+        """The centres have moved by so much, (k,)."""
+        self.leads -= (shifts + shifts.max())[self.labels]
 
     def move(self, rows: Tensor, new: Tensor) -> None:
         y, old = self.data.rows(rows), self.labels[rows]
@@ -81,6 +104,7 @@ class Clusters:
         self.counts += torch.bincount(new, minlength=self.k)
         self.counts -= torch.bincount(old, minlength=self.k)
         self.labels[rows] = new
+        self.leads[rows] = 0.0
 
     def fill(self, centres: Tensor) -> int:
         """Give each empty cluster the datum farthest from its centre; how many were empty.
@@ -112,6 +136,14 @@ class Clusters:
         between = float((self.sums.square().sum(1) / self.counts).sum())
         return max(self.squares - between, 0.0)
 
+    def inertia_at(self, centres: Tensor) -> float:
+        """sum_i |y_i - c_{l(i)}|^2 to ten digits and more."""
+        within = (self.counts[:, None] * centres - 2.0 * self.sums) * centres
+        inertia = self.squares + float(within.sum())
+        if inertia > CANCELLED * self.squares:
+            return inertia
+        return inertia_at(self.data, centres, self.labels)
+
 
 def lloyd(
     data: Centred,
@@ -131,6 +163,7 @@ def lloyd(
         moved += clusters.fill(centres)
         means = clusters.means()
         shifts = torch.linalg.vector_norm(means - centres, dim=1)
+        clusters.shifted(shifts)
         centres = means
         trace.append(clusters.inertia() * data.frame.area)
         if on_iteration is not None:
@@ -143,7 +176,7 @@ def lloyd(
     return Partition(
         centres=centres,
         counts=clusters.counts,
-        inertia=inertia_at(data, centres, clusters.labels) * data.frame.area,
+        inertia=clusters.inertia_at(centres) * data.frame.area,
         trace=tuple(trace),
         iterations=len(trace),
         converged=converged,

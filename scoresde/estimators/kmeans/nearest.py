@@ -7,11 +7,14 @@ and rounding y, c and the sum adds a few u more, so two scores further apart tha
     e = 2 (d + 8) u (|y| + C)^2,    C = max_k |c_k|,
 
 are in their true order. The other rows are compared by explicit differences in float64.
+
+A row whose own centre is nearer than any other by a lead keeps it while the centres move little:
+its own by a and the others by at most b shorten the lead by at most a + b (Hamerly 2010).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,6 +25,7 @@ from scoresde.estimators.base import checked
 from scoresde.estimators.kmeans.centred import Centred, Frame, screening_dtype
 
 PIECE = 2**17  # scores computed at once: 512 KB of float32, which a core's cache holds
+BEYOND = 1e30  # more than any score in a frame, where data are of about unit size
 EXPLICIT = "donot_use_mm_for_euclid_dist"  # no expanded square, which cancels
 
 
@@ -50,31 +54,44 @@ class Nearest:
         """The nearest centre of rows (m, d) in float64, by explicit differences."""
         return distances(y, self.centres).argmin(1)
 
-    def screened(self, y: Tensor, norms: Tensor, exact: Callable[[Tensor], Tensor]) -> Tensor:
-        """The nearest centre of rows y (m, d), of norms (m,), both rounded.
+    def screened(
+        self, y: Tensor, norms: Tensor, exact: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """(the nearest centre of rows y (m, d), its lead), of norms |y| (m,), both rounded.
 
-        `exact(rows)` gives some of the rows in float64.
+        `exact(rows)` gives some of the rows in float64. By the lead, at least, is every other
+        centre further from the row than the nearest,
+
+            |y - r| - |y - c| = 2 (s_r - s_c) / (|y - r| + |y - c|);
+
+        it is zero where another may be as near.
         """
         error = self._error(norms)
-        near, number = torch.empty(2, len(y), dtype=y.dtype, device=y.device)
-        for some, scores in self._scores(y):
-            scores.le_(scores.amin(0).add_(error[some]))  # 1 where it may be the nearest, else 0
-            near[some], number[some] = self._codes @ scores
+        near, number, own, rival = torch.empty(4, len(y), dtype=y.dtype, device=y.device)
+        step = max(1, PIECE // len(self.centres))
+        room = y.new_empty(2, len(self.centres) * min(step, len(y)))  # new pages cost as much
+        for i in range(0, len(y), step):
+            some = slice(i, min(i + step, len(y)))
+            shape = len(self.centres), some.stop - i
+            scores, closest = room[:, : shape[0] * shape[1]].view(2, *shape)
+            torch.addmm(self._halves, self._rounded, y[some].T, alpha=-1.0, out=scores)
+            least = torch.amin(scores, 0, out=own[some])
+            torch.le(scores, least + error[some], out=closest)
+            torch.mm(self._codes[:1], closest, out=near[None, some])
+            torch.mm(self._codes[1:], closest, out=number[None, some])
+            torch.amin(scores.add_(closest, alpha=BEYOND), 0, out=rival[some])
         labels = number.long()
+        squares = norms.square() + error  # not less than |y|^2, for lengths that are not too short
+        lengths = (squares + 2.0 * own).sqrt_() + (squares + 2.0 * rival).sqrt_()
+        leads = (rival - own - error) / lengths * 1.999  # for 2, less the roundings here
         rows = (near != 1.0).nonzero()[:, 0]  # 0 where the scores overflow
         if len(rows):
             labels[rows] = self.of(exact(rows))
-        return labels
+            leads[rows] = 0.0
+        return labels, leads
 
     def _error(self, norms: Tensor) -> Tensor:
         return (norms + self._reach).square_().mul_(self._share).add_(self._least)
-
-    def _scores(self, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """s_k (K, m) of pieces of the rows, and which they are."""
-        step = max(1, PIECE // len(self.centres))
-        for i in range(0, len(y), step):
-            some = slice(i, i + step)
-            yield some, torch.addmm(self._halves, self._rounded, y[some].T, alpha=-1.0)
 
 
 def nearest_of(x: Tensor | Rows, centres: Tensor, event_shape: tuple[int, ...]) -> Tensor:
@@ -87,18 +104,13 @@ def nearest_of(x: Tensor | Rows, centres: Tensor, event_shape: tuple[int, ...]) 
     return labels_of(Centred(x, frame, keep=False), frame(centres))
 
 
-def labels_by_block(data: Centred, centres: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """(begin, labels (m,) of int64): the nearest of the centres (K, d) of the frame."""
-    nearest = Nearest(centres)
-    for begin, y, norms in data.screening():
-        yield begin, nearest.screened(y, norms, lambda rows, b=begin: data.rows(b + rows))
-
-
 def labels_of(data: Centred, centres: Tensor) -> Tensor:
-    """The labels of all data, (n,)."""
+    """The nearest of the centres (K, d) of the frame for all data, (n,) of int64."""
+    nearest = Nearest(centres)
     labels = torch.empty(len(data), dtype=torch.int64, device=centres.device)
-    for begin, part in labels_by_block(data, centres):
-        labels[begin : begin + len(part)] = part
+    for begin, y, norms in data.screening():
+        new, _ = nearest.screened(y, norms, lambda rows, b=begin: data.rows(b + rows))
+        labels[begin : begin + len(y)] = new
     return labels
 
 

@@ -118,7 +118,8 @@ class GMM(Estimator):
         return self._fitted(x, best, floor, tuple(objectives))
 
     def _checked(self, start, event_shape: tuple[int, ...], x) -> GaussianMixture:
-        """A start that has this estimator's form; raises `OptionError` for another."""
+        """A start that has this estimator's form, without its labels; raises `OptionError` for
+        another."""
         start = getattr(start, "density", start)
         if not isinstance(start, GaussianMixture):
             raise OptionError(f"a mixture starts from a GaussianMixture, got {start!r}")
@@ -131,12 +132,17 @@ class GMM(Estimator):
         if found != (self.structure, self.k, event_shape):
             raise OptionError(
                 f"the start is {found[0]} with {found[1]} components on events {found[2]}, the "
-                f"mixture to fit {self.structure} with {self.k} on {event_shape}"
+                f"mixture to fit {self.structure} with {self.k} on {event_shape}; give a start of "
+                "that form"
             )
         if self.structure == "low-rank" and start.arguments()["factors"].shape[-1] != self.rank:
             raise OptionError(
-                f"the start has rank {start.arguments()['factors'].shape[-1]}, rank = {self.rank}"
+                f"the start has rank {start.arguments()['factors'].shape[-1]}, the mixture to fit "
+                f"rank = {self.rank}; set the one or give the other"
             )
+        given = start.arguments()
+        given.pop("labels", None)  # components of a class may lose their data
+        start = GaussianMixture(**given)
         return start.to(x.device) if isinstance(x, Tensor) else start
 
     def _fitted(self, x, climb: Climb, floor: float, objectives: tuple[float, ...]) -> MixtureFit:
