@@ -45,10 +45,11 @@ class Spherical(Components):
 
 
 class SphericalAt(Diffused):
-    """y = x; variances (K,) or (batch, K)."""
+    """y = x, and x - alpha c about the centre c; variances (K,) or (batch, K)."""
 
     def __init__(self, own: Spherical, alpha, sigma):
         self.own, self.alpha = own, alpha
+        self.centre = alpha * own.centre
         self.variances = alpha * alpha * own.variances + sigma * sigma
         self.peaks = log_peaks(self.variances.unsqueeze(-1), own.means.shape[1])
         self.products = None
@@ -56,24 +57,23 @@ class SphericalAt(Diffused):
             precisions = 1.0 / self.variances.unsqueeze(-1)
             self.products = Products(self.peaks, alpha * own.offsets, precisions)
 
-    def offsets(self, x: Tensor) -> Tensor:
-        return x
+    def offsets(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x - self.centre
 
-    def log_normals(self, y: Tensor) -> Tensor:
+    def log_normals(self, y: tuple[Tensor, Tensor]) -> Tensor:
         if self.products is not None:
-            return self.products(y - self.alpha * self.own.centre)
-        square = square_distances(y, self.own.means, self.alpha)
+            return self.products(y[1])
+        square = square_distances(y[0], self.own.means, self.alpha)
         return self.peaks - 0.5 * square / self.variances
 
-    def _average(self, y: Tensor, share: Tensor) -> Tensor:
+    def _average(self, y: tuple[Tensor, Tensor], share: Tensor) -> Tensor:
         """sum_k share_k (x - alpha mu_k)."""
-        y = y - self.alpha * self.own.centre
-        return share.sum(-1, keepdim=True) * y - self.alpha * (share @ self.own.offsets)
+        return share.sum(-1, keepdim=True) * y[1] - self.alpha * (share @ self.own.offsets)
 
-    def pull(self, y: Tensor, r: Tensor) -> Tensor:
+    def pull(self, y: tuple[Tensor, Tensor], r: Tensor) -> Tensor:
         return self._average(y, r / self.variances)
 
-    def shift(self, y: Tensor, r: Tensor) -> Tensor:
+    def shift(self, y: tuple[Tensor, Tensor], r: Tensor) -> Tensor:
         return self._average(y, r * (self.alpha * self.own.variances / self.variances))
 
 

@@ -12,7 +12,7 @@ class and the class given a state (Bayes' rule) are exact as well.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -26,6 +26,11 @@ from scoresde.kernels import Purpose, normal, uniform
 HELD = 2**16  # numbers in a block of rows: half a megabyte, which a core's cache holds
 HELD_OF_MANY = 2**20  # where the parameters fill the cache, which every block must read again
 HELD_ON_A_DEVICE = 2**24
+
+
+def _joined(blocks: Iterable[Tensor]) -> Tensor:
+    blocks = list(blocks)
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
 
 
 class GaussianMixture(Density):
@@ -196,7 +201,7 @@ class GaussianMixture(Density):
 
         In nats, float64 (batch, K); -inf where a weight is zero.
         """
-        return torch.cat([joint for _, _, joint in self._weighted(*self._flat(x, alpha, sigma))])
+        return _joined(joint for _, _, joint in self._weighted(*self._flat(x, alpha, sigma)))
 
     def responsibilities(self, x: Tensor, alpha=1.0, sigma=0.0) -> Tensor:
         """r_k(z) = p(k | z), float64 (batch, K)."""
@@ -211,11 +216,11 @@ class GaussianMixture(Density):
         return torch.stack(each, dim=-1).log_softmax(-1).to(x.dtype)
 
     def _log_prob(self, x: Tensor, alpha, sigma) -> Tensor:
-        return torch.cat([joint.logsumexp(-1) for _, _, joint in self._weighted(x, alpha, sigma)])
+        return _joined(joint.logsumexp(-1) for _, _, joint in self._weighted(x, alpha, sigma))
 
     def _score(self, x: Tensor, alpha, sigma) -> Tensor:
         blocks = self._weighted(x, alpha, sigma)
-        return -torch.cat([at.pull(y, joint.softmax(-1)) for at, y, joint in blocks])
+        return -_joined(at.pull(y, joint.softmax(-1)) for at, y, joint in blocks)
 
     def _posterior(self, x: Tensor, alpha, sigma) -> tuple[Tensor, Tensor]:
         x0, pull = [], []
@@ -223,7 +228,7 @@ class GaussianMixture(Density):
             r = joint.softmax(-1)
             x0.append(r @ self.means + at.shift(y, r))
             pull.append(at.pull(y, r))
-        return torch.cat(x0), sigma * torch.cat(pull)
+        return _joined(x0), sigma * _joined(pull)
 
     def _sample(self, ids: Tensor, seed: int) -> Tensor:
         z = normal(seed, Purpose.DATA, 0, ids, (self.dim,))
@@ -232,4 +237,4 @@ class GaussianMixture(Density):
         k = torch.searchsorted(steps, u[:, None] * steps[..., -1:])[:, 0]
         step = max(1, HELD // self.dim**2)
         pairs = zip(z.split(step), k.split(step), strict=True)
-        return self.means[k] + torch.cat([self._components.coloured(*pair) for pair in pairs])
+        return self.means[k] + _joined(self._components.coloured(*pair) for pair in pairs)

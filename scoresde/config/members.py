@@ -1,145 +1,24 @@
-"""Configurations: TOML sections, each looked up in its family, resolved to every option's value.
+"""A member from its table, and the table of a member with every option at its value.
 
-A section is a table `{name, **options}`, or just the name where no option is given. Its options
-are the keyword-only parameters of the member's constructor, checked by name and type here and by
-range in the member itself. An option annotated as a member of `NESTED`, or as a tuple of them, is
-such a table in turn, or a list of them, to any depth.
+Options are the keyword-only parameters of the member's constructor, checked by name and type here
+and by range in the member itself. An option annotated as a member of `NESTED`, or as a tuple of
+them, is such a table in turn, or a list of them, to any depth.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
 import math
-import tomllib
 import typing
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import msgspec
 
-from scoresde.data import DATASETS
-from scoresde.densities import DENSITIES, Density
+from scoresde.config.families import NESTED
 from scoresde.errors import OptionError, UnknownNameError, UsageError
-from scoresde.estimators import ESTIMATORS
-from scoresde.estimators.mixture import METHODS, Method
 from scoresde.families import Family, unknown
-from scoresde.guidance import GUIDANCE, THRESHOLDS
-from scoresde.kernels.noise import check_seed
-from scoresde.langevin import KERNELS, Chain
-from scoresde.nets import CLASSIFIERS, NETS
-from scoresde.objectives import OBJECTIVES, TIMES, WEIGHTINGS, Times, Weighting
-from scoresde.processes import PROCESSES
-from scoresde.samplers import GRIDS, SAMPLERS
-from scoresde.score import MODELS
-from scoresde.training import Training
-
-SECTIONS: dict[str, Family | type] = {
-    "data": DATASETS,
-    "density": DENSITIES,
-    "fit": ESTIMATORS,
-    "model": MODELS,
-    "process": PROCESSES,
-    "net": NETS,
-    "classifier": CLASSIFIERS,
-    "objective": OBJECTIVES,
-    "training": Training,
-    "sampler": SAMPLERS,
-    "grid": GRIDS,
-    "kernel": KERNELS,
-    "chain": Chain,
-    "guidance": GUIDANCE,
-    "threshold": THRESHOLDS,
-}
-NESTED: dict[type, Family] = {
-    Weighting: WEIGHTINGS,
-    Times: TIMES,
-    Density: DENSITIES,
-    Method: METHODS,
-}
-
-
-@dataclass(frozen=True)
-class Config:
-    """A seed and sections as plain tables; `build` makes the object of one."""
-
-    sections: dict[str, dict] = field(default_factory=dict)
-    seed: int = 0
-
-    def __contains__(self, section: str) -> bool:
-        return section in self.sections
-
-    def build(self, section: str, *supplied):
-        """The object of a section; `supplied` are the positional arguments beside its options."""
-        if section not in self.sections:
-            raise UsageError(f"the configuration has no [{section}] section and needs one")
-        return build(SECTIONS[section], self.sections[section], *supplied, where=f"[{section}]")
-
-    def resolved(self) -> dict:
-        """Every section with every option at its value, as plain data."""
-        tables = {
-            name: resolve(SECTIONS[name], table, where=f"[{name}]")
-            for name, table in self.sections.items()
-        }
-        return {"seed": self.seed, **tables}
-
-    def replace(self, section: str, table: dict | str) -> Config:
-        """The same configuration with one section put in place of what stood there."""
-        return from_tables({"seed": self.seed, **self.sections, section: table})
-
-
-def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a TOML file and apply overrides of the form `section.option=value`."""
-    try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"no configuration at {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the configuration {path}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}") from None
-    return from_tables(override(tables, overrides))
-
-
-def from_tables(tables: dict) -> Config:
-    """A configuration from plain tables; every section is checked."""
-    sections = {}
-    for name, table in tables.items():
-        if name == "seed":
-            continue
-        if name not in SECTIONS:
-            raise OptionError(unknown("section", name, ["seed", *SECTIONS]))
-        table = {"name": table} if isinstance(table, str) else table
-        if not isinstance(table, dict):
-            raise OptionError(f"[{name}] is a table or a name, got {table!r}")
-        resolve(SECTIONS[name], table, where=f"[{name}]")
-        sections[name] = dict(table)
-    return Config(sections, check_seed(tables.get("seed", 0)))
-
-
-def override(tables: dict, settings: Sequence[str]) -> dict:
-    """Tables with `a.b=c` applied in order; c is TOML where it parses as such, else a string."""
-    tables = {k: dict(v) if isinstance(v, dict) else v for k, v in tables.items()}
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        keys = path.strip().split(".")
-        if not equals or not all(keys):
-            raise UsageError(f"--set takes section.option=value, got {setting!r}")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text.strip()
-        table = tables
-        for key in keys[:-1]:
-            inner = table.get(key, {})
-            inner = {"name": inner} if isinstance(inner, str) else inner
-            if not isinstance(inner, dict):
-                raise UsageError(f"--set {setting}: {key} is {inner!r} and has no options")
-            table[key] = dict(inner)
-            table = table[key]
-        table[keys[-1]] = value
-    return tables
 
 
 def options_of(member: type) -> dict[str, inspect.Parameter]:
@@ -276,24 +155,3 @@ def _plain(value):
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def to_toml(tables: dict) -> str:
-    """Plain tables as TOML text; options that are None are left out."""
-    top = [f"{k} = {_toml(v)}" for k, v in tables.items() if not isinstance(v, dict)]
-    for name, table in tables.items():
-        if isinstance(table, dict):
-            rows = [f"{k} = {_toml(v)}" for k, v in table.items() if v is not None]
-            top += ["", f"[{name}]", *rows]
-    return "\n".join(top) + "\n"
-
-
-def _toml(value) -> str:
-    if isinstance(value, dict):
-        inner = (f"{k} = {_toml(v)}" for k, v in value.items() if v is not None)
-        return "{" + ", ".join(inner) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
-    if isinstance(value, float) and math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # not raw in TOML
