@@ -52,6 +52,7 @@ class Density(ABC):
     """
 
     event_shape: tuple[int, ...]
+    degenerate: bool = False  # no density at sigma = 0, for the law has a direction of no width
 
     @property
     def dim(self) -> int:
@@ -96,6 +97,12 @@ class Density(ABC):
             raise OptionError(
                 f"{type(self).__name__} lives on events of shape {self.event_shape}, "
                 f"got x of shape {tuple(x.shape)}"
+            )
+
+        if self.degenerate and not isinstance(sigma, Tensor) and sigma == 0.0:
+            raise CapabilityError(
+                f"this {type(self).__name__} has no density at sigma = 0, for its variance is 0 "
+                "in some direction; ask at sigma > 0"
             )
 
         def flat(level):

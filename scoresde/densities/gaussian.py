@@ -33,8 +33,12 @@ class Gaussian(Density):
         if covariance is not None:
             self.axes, self.variances = self._from_covariance(covariance)
             self.rest = 0.0
+            singular = torch.linalg.cholesky_ex(self._given["covariance"].detach()).info
+            self.degenerate = bool(singular > 0)
         else:
             self.axes, self.variances, self.rest = self._from_factor(factor, variance)
+            complete = self._complete and bool((self.variances > 0.0).all())
+            self.degenerate = self.rest == 0.0 and not complete
 
     def _from_covariance(self, covariance) -> tuple[Tensor, Tensor]:
         matrix = as_float64("covariance", covariance, 2).to(self.mean.device)

@@ -22,6 +22,7 @@ from density_cases import (
 from scipy import integrate, stats
 
 from scoresde.densities import DENSITIES, Gaussian, GaussianMixture
+from scoresde.errors import CapabilityError
 
 
 def test_every_member_has_a_case() -> None:
@@ -205,15 +206,29 @@ def test_float32_is_float64_rounded(case: str, level: tuple[float, float]) -> No
         assert torch.equal(got, wanted.to(torch.float32))
 
 
-def test_a_zero_variance_direction_is_no_crash() -> None:
-    """A law on a plane has no density at the clean level, and a finite score above it."""
-    flat = Gaussian(mean=[0.0, 0.0, 0.0], factor=FACTOR, variance=0.0)
-    x = torch.ones(2, 3, dtype=torch.float64)
-    assert not bool(torch.isfinite(flat.score(x)).all())
-    assert not bool(torch.isfinite(flat.posterior(x, 1.0, 0.0)[0]).all())
-    dense = FACTOR @ FACTOR.T + 0.01 * np.eye(3)
-    expected = -np.linalg.solve(dense, np.ones(3))
+PLANE = FACTOR @ FACTOR.T
+NORMAL = np.cross(FACTOR[:, 0], FACTOR[:, 1])
+TWICE = np.zeros((2, 3))
+FLAT = {
+    "factor": Gaussian(mean=np.zeros(3), factor=FACTOR, variance=0.0),
+    "covariance": Gaussian(mean=np.zeros(3), covariance=PLANE),
+    "full": GaussianMixture(means=TWICE, covariances=np.stack([PLANE, PLANE])),
+    "tied": GaussianMixture(means=TWICE, covariances=PLANE, structure="tied"),
+    "low-rank": GaussianMixture(
+        means=TWICE, factors=np.stack([FACTOR, FACTOR]), variances=[0.0, 0.0]
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FLAT)
+def test_a_law_on_a_plane_has_no_density_at_the_clean_level_and_one_above(case: str) -> None:
+    flat, x = FLAT[case], torch.ones(2, 3, dtype=torch.float64)
+    for ask in (flat.log_prob, flat.score, lambda x: flat.posterior(x, 1.0, 0.0)):
+        with pytest.raises(CapabilityError, match="no density at sigma = 0"):
+            ask(x)
+    expected = -np.linalg.solve(PLANE + 0.01 * np.eye(3), np.ones(3))
     np.testing.assert_allclose(flat.score(x, 1.0, 0.1)[0], expected, rtol=1e-10)
+    assert float((flat.sample(torch.arange(4), 1) @ torch.from_numpy(NORMAL)).abs().max()) < 1e-7
 
 
 def test_empirical_distribution_is_an_attention_read_out() -> None:

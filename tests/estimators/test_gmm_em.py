@@ -274,7 +274,7 @@ def test_the_best_restart_is_kept_and_a_seed_gives_one_fit() -> None:
 
 
 def test_a_likelihood_that_leaves_the_finite_numbers_is_told() -> None:
-    start = GaussianMixture(means=torch.zeros(1, 1), covariances=torch.full((1,), 1e-300))
+    start = GaussianMixture(means=torch.zeros(1, 1), covariances=[1e-300])
     x = torch.full((3, 1), 1e10, dtype=torch.float64)
     with pytest.raises(NonFiniteError, match="iteration 0"):
         EM().climb(x, start, floor=1e-300)

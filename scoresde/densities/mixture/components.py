@@ -75,6 +75,11 @@ class Components(Movable, ABC):
         self.offsets = means - self.centre
 
     @cached_property
+    def degenerate(self) -> bool:
+        """Whether a component has no width in some direction."""
+        return not bool((self.variances > 0.0).all())
+
+    @cached_property
     def reach(self) -> float:
         """Largest squared distance of a mean from the centre."""
         return float(self.offsets.detach().square().sum(-1).max())

@@ -107,6 +107,10 @@ class GaussianMixture(Density):
         return torch.tensor(labels, device=self.means.device), len(used)
 
     @property
+    def degenerate(self) -> bool:
+        return self._components.degenerate
+
+    @property
     def variances(self) -> Tensor:
         """Of low rank, those outside the factors, (K,); else those along `axes`."""
         return self._components.variances if self._rest is None else self._rest

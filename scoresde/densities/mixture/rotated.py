@@ -24,6 +24,10 @@ class Rotated(Components):
         super().__init__(means)
         self.own = Matrices(covariances)
 
+    @property
+    def degenerate(self) -> bool:
+        return self.own.root is None
+
     @cached_property
     def clean_ratio(self) -> float:
         return self.own.ratio(self.offsets)
