@@ -8,7 +8,7 @@ import torch
 from carried import ENDS, EXACT, GAUSSIAN, MIXTURE, PosteriorMean, grid, moments_of_normals
 
 from scoresde.densities import GaussianMixture
-from scoresde.errors import NonFiniteError, OptionError
+from scoresde.errors import CapabilityError, OptionError
 from scoresde.kernels import Noise
 from scoresde.processes import PROCESSES
 from scoresde.samplers import (
@@ -187,5 +187,5 @@ def test_a_kind_that_is_singular_at_the_data_needs_a_positive_end(sampler):
 def test_an_empirical_density_cannot_be_encoded_from_sigma_zero():
     points = ExactScore(GaussianMixture(means=[[0.0, 1.0], [1.0, 0.0]], covariances=[0.0, 0.0]))
     x = torch.tensor([[0.5, 0.2]]).double()
-    with pytest.raises(NonFiniteError, match="check the model"):
+    with pytest.raises(CapabilityError, match="no density at sigma = 0"):
         encode(points, ProbabilityFlow(), grid("edm", 6), x)
