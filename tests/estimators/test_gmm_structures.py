@@ -225,3 +225,13 @@ def test_a_fitted_model_is_a_start_and_goes_on() -> None:
 def test_options_out_of_range_are_told(options, said) -> None:
     with pytest.raises(OptionError, match=said):
         GMM(**{"k": 2, **options})
+
+
+@pytest.mark.parametrize("structure", ["tied", "full"])
+def test_a_floor_below_the_rounding_of_the_largest_variance_is_refused(structure: str) -> None:
+    """Lifted eigenvalues would be rounding errors: with `add` there is none to lift."""
+    x = np.random.default_rng(9).normal(size=(300, 4)) * [1e-6, 1e-2, 1.0, 1e6]
+    with pytest.raises(DataError, match="further than float64 tells apart; bring the columns"):
+        GMM(k=3, structure=structure, start="random").fit(x)
+    scaled = GMM(k=3, structure=structure, start="random").fit(x / x.std(0))
+    assert float(np.diff(scaled.trace).min()) > -1e-9

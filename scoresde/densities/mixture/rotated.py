@@ -26,7 +26,7 @@ class Rotated(Components):
 
     @property
     def degenerate(self) -> bool:
-        return self.own.root is None
+        return self.own.singular
 
     @cached_property
     def clean_ratio(self) -> float:

@@ -33,6 +33,19 @@ class Matrices(Movable):
                 raise OptionError(f"covariances holds a negative variance, {smallest:.3g}")
 
     @cached_property
+    def singular(self) -> bool:
+        """Whether the others tell some coordinate to rounding: its share of variance given them.
+
+        That share does not depend on the scales of the coordinates.
+        """
+        if self.root is None:
+            return True
+        left = self.root.diagonal(dim1=-2, dim2=-1).square() / self.dense.diagonal(
+            dim1=-2, dim2=-1
+        )
+        return bool((left <= 32.0 * left.shape[-1] * torch.finfo(left.dtype).eps).any())
+
+    @cached_property
     def spectrum(self) -> tuple[Tensor, Tensor]:
         """Variances as found, ascending, (K, d), and axes, the columns of (K, d, d)."""
         with torch.inference_mode(False), torch.enable_grad():  # kept for callers of every mode

@@ -15,6 +15,7 @@ from scoresde.estimators.kmeans.centred import Centred
 from scoresde.estimators.kmeans.nearest import Nearest
 from scoresde.estimators.kmeans.starts import too_few_distinct
 
+SETTLED = 0.03  # share of the data that move, below which leads save more than they cost
 CANCELLED = 1e-5  # an inertia of this share of the sum of squares has lost five digits of it
 
 
@@ -53,21 +54,21 @@ class Clusters:
     """Labels (n,), counts and sums of the data, kept up to date by the data that move.
 
     The inertia about the means is sum_i |y_i|^2 - sum_k |S_k|^2 / N_k, exact to the rounding of
-    its first sum. `leads` (n,) tell by how much a datum's centre is known to be nearer than any
-    other: while that is positive it need not be compared.
+    its first sum. Once few data move, `leads` (n,) tell by how much a datum's centre is known to
+    be nearer than any other: while that is positive it need not be compared.
     """
 
     def __init__(self, data: Centred, centres: Tensor):
         k, device = len(centres), centres.device
         self.data, self.k = data, k
         self.labels = torch.empty(len(data), dtype=torch.int64, device=device)
-        self.leads = torch.empty(len(data), dtype=torch.float64, device=device)
+        self.leads: Tensor | None = None
         nearest, squares = Nearest(centres), 0.0
         self.sums = torch.zeros_like(centres)
         for begin, y, rounded, norms in data.both():
             rows = slice(begin, begin + len(y))
-            self.labels[rows], self.leads[rows] = nearest.screened(
-                rounded, norms, lambda some, y=y: y[some]
+            self.labels[rows], _ = nearest.screened(
+                rounded, norms, lambda some, y=y: y[some], leads=False
             )
             self.sums += sums_of(y, self.labels[rows], k)
             squares = squares + torch.dot(y.flatten(), y.flatten())
@@ -78,25 +79,32 @@ class Clusters:
         """Every datum to its nearest centre; the number of data that moved."""
         nearest, moved = Nearest(centres), 0
         for begin, y, norms in self.data.screening():
-            some = (~(self.leads[begin : begin + len(y)] > 0.0)).nonzero()[:, 0]
-            if not len(some):
+            rows = torch.arange(begin, begin + len(y), device=y.device)
+            if self.leads is not None:
+                some = (~(self.leads[begin : begin + len(y)] > 0.0)).nonzero()[:, 0]
+                rows, y, norms = rows[some], y.index_select(0, some), norms[some]
+            if not len(rows):
                 continue
-            rows = begin + some
             new, leads = nearest.screened(
-                y.index_select(0, some),
-                norms[some],
-                lambda doubted, rows=rows: self.data.rows(rows[doubted]),
+                y,
+                norms,
+                lambda some, rows=rows: self.data.rows(rows[some]),
+                leads=self.leads is not None,
             )
             away = (new != self.labels[rows]).nonzero()[:, 0]
             if len(away):
                 self.move(rows[away], new[away])
                 moved += len(away)
-            self.leads[rows] = leads.to(torch.float64)
+            if leads is not None:
+                self.leads[rows] = leads.to(torch.float64)
+        if self.leads is None and moved < SETTLED * len(self.data):
+            self.leads = torch.zeros_like(self.labels, dtype=torch.float64)
         return moved
 
     def shifted(self, shifts: Tensor) -> None:
         """The centres have moved by so much, (k,)."""
-        self.leads -= (shifts + shifts.max())[self.labels]
+        if self.leads is not None:
+            self.leads -= (shifts + shifts.max())[self.labels]
 
     def move(self, rows: Tensor, new: Tensor) -> None:
         y, old = self.data.rows(rows), self.labels[rows]
@@ -104,7 +112,8 @@ class Clusters:
         self.counts += torch.bincount(new, minlength=self.k)
         self.counts -= torch.bincount(old, minlength=self.k)
         self.labels[rows] = new
-        self.leads[rows] = 0.0
+        if self.leads is not None:
+            self.leads[rows] = 0.0
 
     def fill(self, centres: Tensor) -> int:
         """Give each empty cluster the datum farthest from its centre; how many were empty.

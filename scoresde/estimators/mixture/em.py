@@ -80,7 +80,7 @@ class EM(Method):
             statistics = _expectation(x, mixture, len(trace) + 1)
             value = statistics.log_normaliser / statistics.rows
             trace.append(value)
-            converged = value - before < self.tolerance
+            converged = value == before or abs(value - before) < self.tolerance
             if on_iteration is not None:
                 on_iteration(len(trace), value)
         return Climb(

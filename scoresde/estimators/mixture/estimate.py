@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from scoresde.densities.base import as_float64
+from scoresde.errors import DataError
 from scoresde.estimators.mixture.statistics import Statistics
 
 Part = Literal["weights", "means", "covariances"]
@@ -91,7 +92,10 @@ def _spread(statistics: Statistics, structure: str, m: Tensor, share: Tensor, al
 
 
 def lifted(spread: Tensor, structure: str, floor: float, ridge: float = 0.0) -> Tensor:
-    """The nearest covariances with no variance below the floor, in any direction."""
+    """The nearest covariances with no variance below the floor, in any direction.
+
+    Raises `DataError` where that is below the rounding of the largest.
+    """
     if structure in ("spherical", "diagonal"):
         return (spread + ridge).clamp(min=floor)
     eye = torch.eye(spread.shape[-1], dtype=spread.dtype, device=spread.device)
@@ -102,14 +106,29 @@ def lifted(spread: Tensor, structure: str, floor: float, ridge: float = 0.0) -> 
     whole = spread.reshape(-1, *spread.shape[-2:])  # tied: one matrix
     low = failed.reshape(-1) > 0
     values, axes = torch.linalg.eigh(whole[low])
+    _check_resolved(values, floor)
     lifted = (axes * values.clamp(min=floor)[:, None, :]) @ axes.mT
     return whole.index_put((low,), 0.5 * (lifted + lifted.mT)).reshape(spread.shape)
+
+
+def _check_resolved(values: Tensor, floor: float) -> None:
+    """Raises `DataError` where the floor is below the rounding of the largest variance."""
+    rounding = values.shape[-1] * torch.finfo(values.dtype).eps * float(values.max())
+    if rounding > floor:
+        raise DataError(
+            f"a component's variances reach from below the floor of {floor:.3g} to "
+            f"{float(values.max()):.3g}, further than float64 tells apart; bring the columns to "
+            f"like scales, or raise the floor to {rounding:.2g} at least (in their squared units)"
+        )
 
 
 def _low_rank(spread: Tensor, rank: int, floor: float, ridge: float) -> dict[str, Tensor]:
     """factors (K, d, rank) and variances (K,)."""
     values, axes = torch.linalg.eigh(0.5 * (spread + spread.mT))
     values = values + ridge
-    variances = values[:, :-rank].mean(-1).clamp(min=floor)
+    variances = values[:, :-rank].mean(-1)
+    if bool((variances < floor).any()):
+        _check_resolved(values, floor)
+        variances = variances.clamp(min=floor)
     scales = (values[:, -rank:] - variances[:, None]).clamp(min=0.0).sqrt()
     return {"factors": axes[:, :, -rank:] * scales[:, None, :], "variances": variances}
