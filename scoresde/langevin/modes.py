@@ -1,27 +1,35 @@
-r"""Modes of a law: where noise-free ascents end, told apart by the Hessian of log p."""
+r"""Modes of a law: where noise-free ascents end, told apart by the Hessian of log p.
+
+Ascents run in coordinates that the covariance within the law's components makes white; those that
+are long in coming, and every end, in coordinates that the Hessian where they are makes white.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from scoresde.densities import Density
+from scoresde.densities import Density, Gaussian, GaussianMixture
 from scoresde.densities.derived import plain
+from scoresde.densities.gaussian_image import dense
 from scoresde.densities.kde import FarFromDataWarning
 from scoresde.errors import OptionError
 from scoresde.kernels import Purpose, normal
-from scoresde.langevin.ascent import Ascent, ascend
+from scoresde.langevin.ascent import Ascent, Coordinates, ascend, evaluated, inverted, times
 from scoresde.processes import CLEAN, NoiseLevel
 from scoresde.score import ExactScore, ScoreModel
 
 _CENTRES = 1024  # means of components, the heaviest, that ascents start from
 _ROWS = 256  # states evaluated at once for a Hessian
-_FLAT = 1e-6  # of the steepest curvature: below it an eigenvalue is not told from zero
+_DENSE = 1024  # dimensions up to which a law's covariance is factorised
+_LOCAL = 64  # dimensions up to which each ascent may have coordinates of its own
+_ROUND = 100  # iterations before an ascent is given new ones
+_FLAT = 1e-6  # of the steepest curvature: a flatter one is told from zero in coordinates anew
 _PUSH = 1e-2  # of the local length, off a point that may be a saddle
 
 
@@ -62,13 +70,20 @@ def modes(
     heaviest) and n draws of its law at the level, by (seed, id). There may be more modes than
     components in two dimensions and above; more starts find more.
 
+    Ascents run in y, x = x_0 + L y, L L^T the covariance within the components of a Gaussian or
+    a mixture at the level, sum_k w_k C_k (its diagonal above 1024 dimensions, or where it is
+    singular), else of one variance; up to 64 dimensions an ascent that is not done has new
+    coordinates by the Hessian every 100 iterations, L' = L |H|^{-1/2}, and so the Newton step
+    along |H| (Nocedal & Wright 2006, 3.4) for its first. Every end climbs on by its own Hessian:
+    it has arrived where it moves no more.
+
     Ends x, x' are one mode where (x - x')^T |H| (x - x') <= `merge`^2, |H| the Hessian at x with
     its eigenvalues made positive: their distance in local standard deviations. H is the
-    symmetric part of the score's central difference (2d evaluations a mode), so a network serves
-    as well. A point with an eigenvalue above -1e-6 of the steepest is pushed off along it, both
-    ways, and climbs again: it is a maximum if both ways lead back, else a saddle, which is dropped
-    for the maxima that the two ways lead to (with a basin of no starts where it is their only
-    witness).
+    symmetric part of the score's central difference in y (2d evaluations a mode), so a network
+    serves as well. A point with an eigenvalue above -1e-6 of the steepest, in coordinates that
+    H has made white but for 1e-6, is pushed off along it, both ways, and climbs again: it is a
+    saddle if a way leads on from there, else a maximum. A saddle is dropped for the maxima that
+    the two ways lead to (with a basin of no starts where it is their only witness).
 
     Raises `OptionError` where there are no starts and for a model bound to labels; else as
     `ascend`.
@@ -85,21 +100,17 @@ def modes(
         starts = first_states(model, level, n, seed)
     if isinstance(model, ExactScore):
         model = ExactScore(copy.copy(model.density))  # warned of trials, it would not warn again
-    climb = {
-        "level": level,
-        "tolerance": tolerance,
-        "max_iterations": max_iterations,
-        "step_size": first_step(model, level),
-    }
+    climb = {"level": level, "tolerance": tolerance, "max_iterations": max_iterations}
+    root = white(model, level).to(starts.device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FarFromDataWarning)  # of trials, which are then refused
-        ends = ascend(model, starts, **climb)
+        search = _Search(model, root, climb, merge)
+        ends = search.climbed(starts)
         order = torch.arange(len(starts), device=ends.x.device)
         if ends.log_density is not None:
             order = ends.log_density.argsort(descending=True, stable=True)
-        search = _Search(model, climb, merge)
-        found, saddles = search.told_apart(ends, order[ends.converged[order]])
-    return _table(ends, found, saddles)
+        found, saddles, lost = search.told_apart(ends, order[ends.converged[order]])
+    return _table(ends, found, saddles, lost)
 
 
 def first_states(model: ScoreModel, level: NoiseLevel, n: int, seed: int) -> Tensor:
@@ -126,107 +137,226 @@ def first_states(model: ScoreModel, level: NoiseLevel, n: int, seed: int) -> Ten
     return drawn
 
 
-def first_step(model: ScoreModel, level: NoiseLevel) -> float:
-    """The least variance of a component at the level, sigma^2 of a law that tells none, else 1."""
+def white(model: ScoreModel, level: NoiseLevel) -> Tensor:
+    """L (d,) of a diagonal or (d, d): L L^T the covariance within the components at the level.
+
+    One variance, alpha^2 h^2 + sigma^2, of a kernel estimate, and of other models sigma^2, else 1.
+    """
     law = plain(model.density) if isinstance(model, ExactScore) else None
-    variances = getattr(law, "variances", None)
-    least = getattr(law, "bandwidth", 0.0) ** 2 if variances is None else float(variances.min())
-    return level.alpha**2 * least + level.sigma**2 or 1.0
+    d = math.prod(model.event_shape)
+    within = torch.full((d,), getattr(law, "bandwidth", 0.0) ** 2, dtype=torch.float64)
+    if isinstance(law, Gaussian):
+        within = dense(law)[0]
+    elif isinstance(law, GaussianMixture):
+        within = _within(law)
+    within = level.alpha**2 * within
+    if within.ndim == 2:
+        within = within + level.sigma**2 * torch.eye(d, dtype=within.dtype, device=within.device)
+        root, failed = torch.linalg.cholesky_ex(within)  # keeps its digits at scales of any ratio
+        if d <= _DENSE and not bool(failed):
+            return root
+        within = within.diagonal()
+    else:
+        within = within + level.sigma**2
+    return torch.where(within > 0.0, within, 1.0).sqrt()
+
+
+def _within(law: GaussianMixture) -> Tensor:
+    """sum_k w_k Sigma_k, (d,) of a diagonal or (d, d)."""
+    if law.structure == "low-rank":
+        factors = law.factors * law.weights.sqrt()[:, None, None]
+        rest = (law.weights @ law.variances).expand(law.dim)
+        return torch.einsum("kdm,kem->de", factors, factors) + rest.diag()
+    if law.structure == "tied":
+        return law.covariances
+    mean = torch.tensordot(law.weights, law.covariances, 1)
+    return mean.expand(law.dim) if mean.ndim == 0 else mean
 
 
 @dataclass(eq=False)
 class Mode:
-    """A point where ascents ended, with the eigenvalues and axes of its Hessian."""
+    """A point where ascents ended, with its Hessian H in coordinates of root L.
+
+    `whiten` |H|^{1/2} L^{-1} takes offsets to local standard deviations; `push` (*event) leads
+    off along the flattest axis, |L^{-1} push| = `pushed`; `flat` where H may be no maximum's.
+    """
 
     x: Tensor
     value: Tensor | None
     score_norm: Tensor
-    values: Tensor
-    axes: Tensor
+    curvature: Tensor
+    whiten: Tensor
+    inverse: Tensor
+    push: Tensor
+    pushed: float
+    flat: bool
     basin: int = 0
 
     def near(self, x: Tensor, merge: float) -> Tensor:
-        along = (x - self.x).to(torch.float64).flatten(1) @ self.axes
-        return (along.square() * self.values.abs()).sum(1) <= merge**2
+        return times(self.whiten, self.off(x)).square().sum(1) <= merge**2
+
+    def off(self, x: Tensor) -> Tensor:
+        return (x.to(torch.float64) - self.x.to(torch.float64)).flatten(1)
 
 
 @dataclass(frozen=True)
 class _Search:
     model: ScoreModel
+    root: Tensor  # (d,) or (d, d), of the coordinates that ascents begin in
     climb: dict
     merge: float
 
-    def told_apart(self, ends: Ascent, order: Tensor) -> tuple[list[Mode], int]:
-        """Distinct maxima among the rows in `order`, and how many rows ended at other points.
+    def ascent(self, x: Tensor, root: Tensor, most: int) -> Ascent:
+        """As `ascend` in coordinates of a root about each row, the ends in x."""
+        at = Coordinates(self.model, x, root)
+        ends = ascend(at, torch.zeros_like(x), **{**self.climb, "max_iterations": most})
+        return replace(ends, x=at.x(ends.x))
 
-        From those, both ways down the ridge lead to maxima as well.
+    def climbed(self, x: Tensor) -> Ascent:
+        """Where ascents from x end, each given new coordinates every so often."""
+        local, most = x[0].numel() <= _LOCAL, self.climb["max_iterations"]
+        ends = self.ascent(x, self.root, min(most, _ROUND) if local else most)
+        roots = {}
+        for spent in range(_ROUND, most if local else 0, _ROUND):
+            left = (~ends.converged).nonzero()[:, 0]
+            if len(left) == 0:
+                break
+            for i in left.tolist():
+                root = roots.get(i, self.root)
+                roots[i] = sharpened(root, *self.hessian(ends.x[i], root))
+            some = torch.stack([roots[i] for i in left.tolist()])
+            again = self.ascent(ends.x[left], some, min(_ROUND, most - spent))
+            ends.x[left], ends.converged[left] = again.x, again.converged
+            if ends.log_density is not None:
+                ends.log_density[left] = again.log_density
+        return ends
+
+    def told_apart(self, ends: Ascent, order: Tensor) -> tuple[list[Mode], int, int]:
+        """Distinct maxima among the rows in `order`, how many rows ended at other points, and how
+        many had not arrived after all.
+
+        From saddles, both ways down the ridge lead to maxima as well.
         """
-        left, found, beyond, saddles = order, [], [], 0
+        left, found, beyond, saddles, lost = order, [], [], 0, 0
         while len(left):
-            i = left[0]
-            mode = self.mode(ends, i)
-            same = mode.near(ends.x[left], self.merge)
+            mode = self.mode(ends.x[left[0]])
+            same = (
+                torch.zeros_like(left, dtype=torch.bool)
+                if mode is None
+                else mode.near(ends.x[left], self.merge)
+            )
             same[0] = True
-            mode.basin = int(same.sum())
+            basin, left = int(same.sum()), left[~same]
+            if mode is None:
+                lost += basin
+                continue
+            known = self.known(found, mode.x)
+            if known is not None:
+                known.basin += basin
+                continue
+            mode.basin = basin
             pushed = self.pushed(mode)
             if pushed is None:
                 found.append(mode)
             else:
                 saddles += mode.basin
-                beyond += [self.mode(pushed, j) for j in (0, 1) if bool(pushed.converged[j])]
-            left = left[~same]
-        for mode in beyond:
-            known = any(bool(old.near(mode.x[None], self.merge)) for old in found)
-            if not known and self.pushed(mode) is None:
+                beyond += list(pushed.x[pushed.converged])
+        for x in beyond:
+            mode = None if self.known(found, x) else self.mode(x)
+            if mode and not self.known(found, mode.x) and self.pushed(mode) is None:
                 found.append(mode)
-        return found, saddles
+        return found, saddles, lost
 
-    def mode(self, ends: Ascent, i) -> Mode:
-        values, axes = self.hessian(ends.x[i], float(ends.length[i]))
-        value = None if ends.log_density is None else ends.log_density[i]
-        return Mode(ends.x[i], value, ends.score_norm[i], values, axes)
+    def known(self, found: list[Mode], x: Tensor) -> Mode | None:
+        return next((old for old in found if bool(old.near(x[None], self.merge))), None)
 
-    def hessian(self, x: Tensor, length: float) -> tuple[Tensor, Tensor]:
-        """Eigenvalues, rising, and axes of the Hessian of log p at x, by central differences.
+    def mode(self, x: Tensor) -> Mode | None:
+        """The point that an end x leads to in coordinates of its own; None where it drifts on."""
+        for _ in range(4):
+            root = self.root
+            values, axes = self.hessian(x, root)
+            if bool((values.abs() < _FLAT * values.abs().max()).any()):
+                root = sharpened(root, values, axes)
+                values, axes = self.hessian(x, root)
+            end = self.ascent(x[None], sharpened(root, values, axes)[None], _ROUND)
+            mode = self.described(end.x[0], root, values, axes)
+            if bool(mode.near(x[None], self.merge)):
+                return mode
+            x = end.x[0]
+        return None
+
+    def described(self, x: Tensor, root: Tensor, values: Tensor, axes: Tensor) -> Mode:
+        value, score = evaluated(self.model, x[None], self.climb["level"])
+        steepest = float(values.abs().max())
+        inverse = inverted(root)
+        back = axes.T * inverse if inverse.ndim == 1 else axes.T @ inverse
+        if (
+            float(values[-1]) < 0.0
+        ):  # its reciprocal is the largest of the inverse's, to all digits
+            curvature = -(torch.linalg.matrix_norm(sharpened(root, values, axes, 0.0), 2) ** -2)
+        else:
+            curvature = torch.linalg.eigvalsh(back.T @ (values[:, None] * back))[-1]
+        pushed = _PUSH * (steepest or 1.0) ** -0.5
+        return Mode(
+            x=x,
+            value=None if value is None else value[0].to(torch.float64),
+            score_norm=score.to(torch.float64).norm(),
+            curvature=curvature,
+            whiten=values.abs().sqrt()[:, None] * back,
+            inverse=inverse,
+            push=(pushed * times(root, axes[:, -1][None])).reshape(x.shape).to(x.dtype),
+            pushed=pushed,
+            flat=float(values[-1]) > -_FLAT * steepest or steepest == 0.0,
+        )
+
+    def hessian(self, x: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
+        """Eigenvalues, rising, and axes of the Hessian of log p in y at x, by central differences.
 
         The step is eps^(1/3) of the local length, which the Hessian tells in turn.
         """
+        length, at = 1.0, Coordinates(self.model, x[None], root)
         for _ in range(6):
-            matrix = self.differences(x, length if math.isfinite(length) else 1.0)
+            matrix = self.differences(at, length)
             values, axes = torch.linalg.eigh(0.5 * (matrix + matrix.T))
             steepest, before = float(values.abs().max()), length
-            length = steepest**-0.5 if steepest > 0.0 else math.nan
-            if not length < 0.1 * before and math.isfinite(before):
+            length = steepest**-0.5 if steepest > 0.0 else 1.0
+            if length >= 0.1 * before:
                 break
         return values, axes
 
-    def differences(self, x: Tensor, length: float) -> Tensor:
+    def differences(self, at: Coordinates, length: float) -> Tensor:
+        x = at.centre
         eps = torch.finfo(x.dtype).eps
-        step = max(eps ** (1 / 3) * length, 64 * eps * float(x.abs().max()))
+        extent = float(at.extent(torch.zeros_like(x)))
+        step = max(eps ** (1 / 3) * length, 64 * eps * extent)
         rows = []
         for some in torch.eye(x.numel(), dtype=x.dtype, device=x.device).split(_ROWS // 2):
-            offsets = (step * some).reshape(-1, *x.shape)
-            both = torch.cat([x + offsets, x - offsets])
+            offsets = (step * some).reshape(-1, *x.shape[1:])
             with torch.no_grad():
-                score = self.model.predict(both, self.climb["level"], "score").flatten(1)
-            up, down = score.to(torch.float64).chunk(2)
+                score = at.predict(torch.cat([offsets, -offsets]), self.climb["level"], "score")
+            up, down = score.to(torch.float64).flatten(1).chunk(2)
             rows.append((up - down) / (2.0 * step))
         return torch.cat(rows)
 
     def pushed(self, mode: Mode) -> Ascent | None:
         """Where ascents end from both sides of a point that may be no maximum; None at one."""
-        values, x = mode.values, mode.x
-        steepest = float(values.abs().max())
-        if float(values[-1]) <= -_FLAT * steepest and steepest > 0.0:
+        if not mode.flat:
             return None
-        push = mode.axes[:, -1].reshape(x.shape).to(x.dtype)
-        push = push * (_PUSH * (steepest or 1.0) ** -0.5)
-        ends = ascend(self.model, torch.stack([x + push, x - push]), **self.climb)
-        away = (ends.x - x).flatten(1).norm(dim=1)
-        return None if bool((ends.converged & (away <= push.norm())).all()) else ends
+        ends = self.climbed(torch.stack([mode.x + mode.push, mode.x - mode.push]))
+        away = times(mode.inverse, mode.off(ends.x)).norm(dim=1)
+        return ends if bool((away > 1.5 * mode.pushed).any()) else None
 
 
-def _table(ends: Ascent, found: list[Mode], saddles: int) -> Modes:
+def sharpened(root: Tensor, values: Tensor, axes: Tensor, least: float = _FLAT) -> Tensor:
+    """L |H|^{-1/2}, (d, d), of the Hessian's eigenvalues and axes in coordinates of root L."""
+    sizes = values.abs()
+    steepest = sizes.max()
+    sizes = torch.where(steepest > 0.0, sizes.clamp(min=least * steepest), 1.0)
+    turned = root[:, None] * axes if root.ndim == 1 else root @ axes
+    return turned * sizes.rsqrt()
+
+
+def _table(ends: Ascent, found: list[Mode], saddles: int, lost: int) -> Modes:
     valued = ends.log_density is not None
     found = sorted(found, key=lambda mode: -float(mode.value) if valued else -mode.basin)
     none = ends.score_norm[:0]
@@ -236,9 +366,9 @@ def _table(ends: Ascent, found: list[Mode], saddles: int) -> Modes:
         if valued
         else None,
         score_norm=torch.stack([mode.score_norm for mode in found]) if found else none,
-        curvature=torch.stack([mode.values[-1] for mode in found]) if found else none,
+        curvature=torch.stack([mode.curvature for mode in found]) if found else none,
         basin=torch.tensor([mode.basin for mode in found], dtype=torch.int64),
         starts=len(ends.x),
         saddles=saddles,
-        unconverged=int((~ends.converged).sum()),
+        unconverged=int((~ends.converged).sum()) + lost,
     )

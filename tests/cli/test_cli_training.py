@@ -149,6 +149,7 @@ def _table(here) -> None:
         """)
 
 
+@pytest.mark.slow
 def test_samples_follow_the_vector_they_are_given(here, capsys):
     _table(here)
     run = ["train", "vectors.toml", "--out", "run", "--threads", "1"]

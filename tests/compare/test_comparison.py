@@ -150,6 +150,7 @@ def test_floor_takes_a_random_part_of_the_second_reference():
         ("energy-v", EnergyDistance(unbiased=False), 2.0),
     ],
 )
+@pytest.mark.slow
 def test_floor_of_halves_overstates_by_the_stated_factor(name, metric, factor):
     rng, n = np.random.default_rng(31), 120
     pairs = rng.normal(size=(150, 2, n, 2))

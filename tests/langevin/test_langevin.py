@@ -235,6 +235,7 @@ def test_bad_chains_are_named(option: str, value: int) -> None:
         Chain(**{option: value})
 
 
+@pytest.mark.slow
 def test_annealed_langevin_approaches_the_truth() -> None:
     """The share of the modes and the spread, far off with few corrections, right with many."""
     n, ids, process = 2000, torch.arange(2000), PROCESSES["ve"](sigma_min=0.02, sigma_max=10.0)

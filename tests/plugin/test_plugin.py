@@ -12,6 +12,7 @@ import pytest
 from scoresde.cli import run
 from scoresde.io import dump
 
+pytestmark = pytest.mark.slow
 PACKAGE = Path(__file__).parent / "package"  # a folder that pytest does not put on the path
 DENSITY = """
 [density]

@@ -69,6 +69,7 @@ def test_an_average_that_was_kept_is_given_back_and_others_sum_to_one():
     assert post_hoc(kept, 480, 0.075).sum() == pytest.approx(1.0, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_an_average_made_afterwards_is_that_of_training_with_it(tmp_path):
     training = {"steps": 120, "learning_rate": 0.01, "half_lives": []}
     kept = tiny_run.settings(training={**training, "lengths": [0.06, 0.12], "snapshot_steps": 12})

@@ -92,6 +92,7 @@ def test_the_gradient_s_norm_is_cut_to_the_bound_and_told_as_it_was():
         assert norm == pytest.approx(bound, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_the_loss_of_two_points_falls_from_one_towards_its_floor():
     """F of an untrained net is 0, so its loss is 1; with two points F is nearly known."""
     training = {"steps": 120, "batch": 64, "learning_rate": 0.01}
