@@ -85,6 +85,7 @@ class Similarity(Density):
 
     def __init__(self, base: Density, of: Map, ratio: float, event_shape: tuple[int, ...]):
         self.base, self.of, self.ratio, self.event_shape = base, of, ratio, event_shape
+        self.degenerate = base.degenerate
 
     def _back(self, x: Tensor, alpha, sigma):
         u = self.of.turn_back(x - alpha * self.of.shift) / self.ratio**2

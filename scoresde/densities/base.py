@@ -43,6 +43,16 @@ def _moved(value, device):
     return value.to(device) if hasattr(value, "to") else value
 
 
+def singular(matrices: Tensor, roots: Tensor) -> bool:
+    """Whether covariances (..., d, d) with these Cholesky roots have a direction of no width.
+
+    The share of a coordinate's variance that the coordinates before it leave open is compared with
+    rounding; it does not depend on the scales of the coordinates.
+    """
+    left = roots.diagonal(dim1=-2, dim2=-1).square() / matrices.diagonal(dim1=-2, dim2=-1)
+    return bool((left <= 32.0 * left.shape[-1] * torch.finfo(left.dtype).eps).any())
+
+
 class Density(ABC):
     """A law on R^d, d = prod(event_shape), with its diffused log-density, score and posterior.
 

@@ -49,9 +49,11 @@ def _given(law: Density, seen: Observation, event_shape) -> tuple[Density, Tenso
         law = as_mixture(law)
     if isinstance(law, Gaussian):
         found = observe(law, seen)
-        after = Gaussian(
-            mean=found.means[0], covariance=found.covariances[0], event_shape=event_shape
-        )
+        if found.factors is None:
+            shape = {"covariance": found.covariances[0]}
+        else:
+            shape = {"factor": found.factors[0], "variance": 0.0}
+        after = Gaussian(mean=found.means[0], event_shape=event_shape, **shape)
         return after, found.log_evidence[0]
     if isinstance(law, MixtureOf):
         parts, evidence = zip(
@@ -67,7 +69,11 @@ def _given(law: Density, seen: Observation, event_shape) -> tuple[Density, Tenso
     found = observe(law, seen)
     joint = law.weights.log() + found.log_evidence
     options = {"structure": "full", "covariances": found.covariances}
-    if found.covariances.ndim == 2:
+    if found.factors is not None:
+        k = len(law.means)
+        factors = found.factors.expand(k, -1, -1)
+        options = {"structure": "low-rank", "factors": factors, "variances": factors.new_zeros(k)}
+    elif found.covariances.ndim == 2:
         options["structure"] = "diagonal"
     elif len(found.covariances) < len(law.means):
         options = {"structure": "tied", "covariances": found.covariances[0]}

@@ -19,6 +19,10 @@ class Derived(Density):
     density: Density
 
     @property
+    def degenerate(self) -> bool:
+        return self.density.degenerate
+
+    @property
     def classes(self) -> int:
         return getattr(self.density, "classes", 0)
 

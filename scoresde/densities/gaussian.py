@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoresde.densities.base import LOG_TWO_PI, Density, as_float64
+from scoresde.densities.base import LOG_TWO_PI, Density, as_float64, singular
 from scoresde.errors import OptionError
 from scoresde.kernels import Purpose, normal
 
@@ -33,8 +33,9 @@ class Gaussian(Density):
         if covariance is not None:
             self.axes, self.variances = self._from_covariance(covariance)
             self.rest = 0.0
-            singular = torch.linalg.cholesky_ex(self._given["covariance"].detach()).info
-            self.degenerate = bool(singular > 0)
+            matrix = self._given["covariance"].detach()
+            root, failed = torch.linalg.cholesky_ex(matrix)
+            self.degenerate = bool(failed > 0) or singular(matrix, root)
         else:
             self.axes, self.variances, self.rest = self._from_factor(factor, variance)
             complete = self._complete and bool((self.variances > 0.0).all())

@@ -38,6 +38,8 @@ class MixtureOf(Density):
             raise OptionError(f"weights are {k} numbers >= 0 with a positive sum")
         self._given = weights
         self.weights = weights / weights.sum()
+        heavy = zip(self.parts, self.weights.tolist(), strict=True)
+        self.degenerate = any(part.degenerate for part, weight in heavy if weight > 0.0)
         self._shares = self.weights.tolist()
 
     def arguments(self) -> dict:

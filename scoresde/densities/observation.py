@@ -50,11 +50,13 @@ class Observation:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Update:
     """What an observation makes of components: evidence log p_k(y) (K,), means (K, d), and
-    covariances (1 or K, d, d) or, where they stay diagonal, (1 or K, d)."""
+    covariances (1 or K, d, d) or, where they stay diagonal, (1 or K, d). Of matrices that rows
+    without noise have made singular there are `factors` (1 or K, d, m) as well, Sigma = W W^T."""
 
     log_evidence: Tensor
     means: Tensor
     covariances: Tensor
+    factors: Tensor | None = None
 
 
 def checked_observation(d: int, matrix, y, noise) -> Observation:
@@ -130,7 +132,25 @@ def _joseph(means: Tensor, covariances: Tensor, seen: Observation) -> Update:
     keep = torch.eye(a.shape[1], dtype=a.dtype, device=a.device) - gain @ a
     moved = means + (gain @ (unit * miss).unsqueeze(-1))[..., 0]
     left = symmetric(keep @ covariances @ keep.mT + gain @ r @ gain.mT)
-    return Update(log_evidence=log_evidence, means=moved, covariances=left)
+    exact = a[r.diagonal() == 0.0]
+    if len(exact) == a.shape[1]:
+        left = torch.zeros_like(left)  # nothing is left open
+    factors = _within(left, exact)
+    return Update(log_evidence=log_evidence, means=moved, covariances=left, factors=factors)
+
+
+def _within(covariances: Tensor, exact: Tensor) -> Tensor | None:
+    """Roots W (K, d, m) of covariances that have no width along `exact` rows (q, d), if any.
+
+    They span the null space of the rows and no more, where rounding would leave some width. None
+    where nothing or everything is exact.
+    """
+    q, d = exact.shape
+    if q in (0, d):
+        return None
+    free = torch.linalg.svd(exact, full_matrices=True).Vh[q:].T
+    variances, axes = torch.linalg.eigh(symmetric(free.T @ covariances @ free))
+    return free @ (axes * variances.clamp(min=0.0).sqrt().unsqueeze(-2))
 
 
 def _refuse(singular: Tensor) -> None:

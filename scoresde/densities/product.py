@@ -30,6 +30,7 @@ class Product(Density):
                 f"the parts of the product have {total} numbers together, event_shape "
                 f"{self.event_shape} has {math.prod(self.event_shape)}"
             )
+        self.degenerate = any(part.degenerate for part in self.parts)
 
     def arguments(self) -> dict:
         return {"parts": self.parts, "event_shape": self.event_shape}

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from scoresde.densities.base import singular
 from scoresde.densities.mixture.components import Movable, log_peaks
 from scoresde.errors import OptionError
 
@@ -34,16 +35,8 @@ class Matrices(Movable):
 
     @cached_property
     def singular(self) -> bool:
-        """Whether the others tell some coordinate to rounding: its share of variance given them.
-
-        That share does not depend on the scales of the coordinates.
-        """
-        if self.root is None:
-            return True
-        left = self.root.diagonal(dim1=-2, dim2=-1).square() / self.dense.diagonal(
-            dim1=-2, dim2=-1
-        )
-        return bool((left <= 32.0 * left.shape[-1] * torch.finfo(left.dtype).eps).any())
+        """Whether some matrix has a direction of no width, to rounding."""
+        return self.root is None or singular(self.dense.detach(), self.root.detach())
 
     @cached_property
     def spectrum(self) -> tuple[Tensor, Tensor]:
