@@ -64,7 +64,7 @@ def ascend(
     A row is done when |s| / sqrt(kappa) <= `tolerance`: sqrt(2 gain) in nats of the step to the
     local quadratic's top, free of the units of x; or when |s| is no more than what the rounding of
     x makes of it, 64 epsilons of |x|, or of what the model tells as `extent(x)`. kappa is taken
-    along the last step, so on a law of large condition ask in `Coordinates` that even it out. One
+    along the last step: on a law of large condition climb in `Coordinates` that even it out. One
     evaluation an iteration; finished rows are evaluated no more, and rows do not see each other.
 
     Raises `DataError` for states that do not fit, `OptionError` for options out of range,
@@ -75,14 +75,18 @@ def ascend(
             raise OptionError(f"{name} of an ascent is positive and finite, got {value}")
     if isinstance(max_iterations, bool) or max_iterations < 1:
         raise OptionError(f"max_iterations of an ascent is at least 1, got {max_iterations}")
+    check_states(model, x)
+    with torch.no_grad():
+        return _Climb(model, level, tolerance).run(x, max_iterations, step_size)
+
+
+def check_states(model: ScoreModel, x: Tensor) -> None:
     fits = len(x) > 0 and tuple(x.shape[1:]) == tuple(model.event_shape)
     if not fits or not bool(torch.isfinite(x).all()):
         raise DataError(
             "an ascent starts from one finite state or more with events of shape "
             f"{tuple(model.event_shape)}, got x of shape {tuple(x.shape)}"
         )
-    with torch.no_grad():
-        return _Climb(model, level, tolerance).run(x, max_iterations, step_size)
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ class _Climb:
             back = torch.where(bent, 1.0 / kappa, 0.0).clamp(0.01 * delta, 0.5 * delta)
             still = (there == here).flatten(1).all(1)  # the step is below the rounding of x
             size[active] = torch.where(still, _GROWTH * delta, torch.where(taken, ahead, back))
-            known = taken & bent & ~still
+            known = bent & ~still & (taken | curvature[active].isnan())
             curvature[active] = torch.where(known, kappa, curvature[active])
             spent[active] += 1
             wide = _wide(taken, here)
@@ -169,66 +173,12 @@ class _Climb:
         return _norm(score) * curvature.rsqrt() <= least.clamp(min=self.tolerance)
 
 
-class Coordinates(ScoreModel):
-    r"""A model asked in y, x = centre + L y: log p is that of x, the score is L^T s(x).
-
-    `centre` (rows, *event), a row for every row asked about, or one for all; `root` L (d,) of a
-    diagonal, (d, d), or (rows, d, d). Where L L^T is the covariance, y is white, and an ascent in
-    y takes Newton's steps on a Gaussian whatever its condition.
-    """
-
-    kind = "score"
-
-    def __init__(self, model: ScoreModel, centre: Tensor, root: Tensor, inverse=None):
-        self.model, self.centre, self.root = model, centre, root
-        self.event_shape = model.event_shape
-        self.inverse = inverted(root) if inverse is None else inverse
-
-    def at_rows(self, index: slice | Tensor) -> Coordinates:
-        root, inverse = self.root, self.inverse
-        if root.ndim == 3:
-            root, inverse = root[index], inverse[index]
-        return Coordinates(self.model.at_rows(index), self.centre[index], root, inverse)
-
-    def x(self, y: Tensor) -> Tensor:
-        away = times(self.root, y.to(torch.float64).flatten(1)).reshape(y.shape)
-        return (self.centre.to(torch.float64) + away).to(y.dtype)
-
-    def extent(self, y: Tensor) -> Tensor:
-        """|y| of the x whose rounding y feels, |L^{-1}| |x|, (rows,)."""
-        x = self.x(y).to(torch.float64).flatten(1)
-        return times(self.inverse.abs(), x.abs()).norm(dim=1)
-
-    def forward(self, y: Tensor, level: NoiseLevel) -> Tensor:
-        return self.value_and_score(y, level)[1]
-
-    def value_and_score(
-        self, y: Tensor, level: NoiseLevel = CLEAN
-    ) -> tuple[Tensor | None, Tensor]:
-        """Both; None in place of the value of a model that offers none."""
-        value, score = evaluated(self.model, self.x(y), level)
-        turned = self.root if self.root.ndim == 1 else self.root.mT
-        score = times(turned, score.to(torch.float64).flatten(1))
-        return value, score.reshape(y.shape).to(y.dtype)
-
-
 def evaluated(model: ScoreModel, x: Tensor, level: NoiseLevel) -> tuple[Tensor | None, Tensor]:
     """(log p, or None of a model that offers none; the score) at x (rows, *event)."""
     if hasattr(model, "value_and_score"):
         return model.value_and_score(x, level)
     value = model.log_density(x, level) if hasattr(model, "log_density") else None
     return value, model.predict(x, level, "score")
-
-
-def times(matrix: Tensor, rows: Tensor) -> Tensor:
-    """matrix (d,) of a diagonal, (d, d) or (rows, d, d), times each of rows (rows, d)."""
-    if matrix.ndim == 1:
-        return matrix * rows
-    return rows @ matrix.mT if matrix.ndim == 2 else (matrix @ rows.unsqueeze(-1)).squeeze(-1)
-
-
-def inverted(root: Tensor) -> Tensor:
-    return 1.0 / root if root.ndim == 1 else torch.linalg.inv(root)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -14,22 +14,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from scoresde.densities import Density, Gaussian, GaussianMixture
+from scoresde.densities import Density
 from scoresde.densities.derived import plain
-from scoresde.densities.gaussian_image import dense
 from scoresde.densities.kde import FarFromDataWarning
 from scoresde.errors import OptionError
 from scoresde.kernels import Purpose, normal
-from scoresde.langevin.ascent import Ascent, Coordinates, ascend, evaluated, inverted, times
+from scoresde.langevin.ascent import Ascent, ascend, check_states, evaluated
+from scoresde.langevin.coordinates import FLAT, Coordinates, inverted, sharpened, times, white
 from scoresde.processes import CLEAN, NoiseLevel
 from scoresde.score import ExactScore, ScoreModel
 
 _CENTRES = 1024  # means of components, the heaviest, that ascents start from
-_ROWS = 256  # states evaluated at once for a Hessian
-_DENSE = 1024  # dimensions up to which a law's covariance is factorised
 _LOCAL = 64  # dimensions up to which each ascent may have coordinates of its own
 _ROUND = 100  # iterations before an ascent is given new ones
-_FLAT = 1e-6  # of the steepest curvature: a flatter one is told from zero in coordinates anew
 _PUSH = 1e-2  # of the local length, off a point that may be a saddle
 
 
@@ -98,13 +95,13 @@ def modes(
         raise OptionError(f"merge is positive and finite, got {merge}")
     if starts is None:
         starts = first_states(model, level, n, seed)
+    check_states(model, starts)
     if isinstance(model, ExactScore):
         model = ExactScore(copy.copy(model.density))  # warned of trials, it would not warn again
     climb = {"level": level, "tolerance": tolerance, "max_iterations": max_iterations}
-    root = white(model, level).to(starts.device)
-    with warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FarFromDataWarning)  # of trials, which are then refused
-        search = _Search(model, root, climb, merge)
+        search = _Search(model, white(model, level).to(starts.device), climb, merge)
         ends = search.climbed(starts)
         order = torch.arange(len(starts), device=ends.x.device)
         if ends.log_density is not None:
@@ -137,42 +134,6 @@ def first_states(model: ScoreModel, level: NoiseLevel, n: int, seed: int) -> Ten
     return drawn
 
 
-def white(model: ScoreModel, level: NoiseLevel) -> Tensor:
-    """L (d,) of a diagonal or (d, d): L L^T the covariance within the components at the level.
-
-    One variance, alpha^2 h^2 + sigma^2, of a kernel estimate, and of other models sigma^2, else 1.
-    """
-    law = plain(model.density) if isinstance(model, ExactScore) else None
-    d = math.prod(model.event_shape)
-    within = torch.full((d,), getattr(law, "bandwidth", 0.0) ** 2, dtype=torch.float64)
-    if isinstance(law, Gaussian):
-        within = dense(law)[0]
-    elif isinstance(law, GaussianMixture):
-        within = _within(law)
-    within = level.alpha**2 * within
-    if within.ndim == 2:
-        within = within + level.sigma**2 * torch.eye(d, dtype=within.dtype, device=within.device)
-        root, failed = torch.linalg.cholesky_ex(within)  # keeps its digits at scales of any ratio
-        if d <= _DENSE and not bool(failed):
-            return root
-        within = within.diagonal()
-    else:
-        within = within + level.sigma**2
-    return torch.where(within > 0.0, within, 1.0).sqrt()
-
-
-def _within(law: GaussianMixture) -> Tensor:
-    """sum_k w_k Sigma_k, (d,) of a diagonal or (d, d)."""
-    if law.structure == "low-rank":
-        factors = law.factors * law.weights.sqrt()[:, None, None]
-        rest = (law.weights @ law.variances).expand(law.dim)
-        return torch.einsum("kdm,kem->de", factors, factors) + rest.diag()
-    if law.structure == "tied":
-        return law.covariances
-    mean = torch.tensordot(law.weights, law.covariances, 1)
-    return mean.expand(law.dim) if mean.ndim == 0 else mean
-
-
 @dataclass(eq=False)
 class Mode:
     """A point where ascents ended, with its Hessian H in coordinates of root L.
@@ -186,7 +147,7 @@ class Mode:
     score_norm: Tensor
     curvature: Tensor
     whiten: Tensor
-    inverse: Tensor
+    root: Tensor
     push: Tensor
     pushed: float
     flat: bool
@@ -232,20 +193,16 @@ class _Search:
         return ends
 
     def told_apart(self, ends: Ascent, order: Tensor) -> tuple[list[Mode], int, int]:
-        """Distinct maxima among the rows in `order`, how many rows ended at other points, and how
-        many had not arrived after all.
+        """Distinct maxima among the rows in `order`, and beyond the saddles there.
 
-        From saddles, both ways down the ridge lead to maxima as well.
+        With them how many rows ended at saddles, and how many had not arrived after all.
         """
         left, found, beyond, saddles, lost = order, [], [], 0, 0
         while len(left):
             mode = self.mode(ends.x[left[0]])
-            same = (
-                torch.zeros_like(left, dtype=torch.bool)
-                if mode is None
-                else mode.near(ends.x[left], self.merge)
-            )
-            same[0] = True
+            same = left == left[0]
+            if mode is not None:
+                same |= mode.near(ends.x[left], self.merge)
             basin, left = int(same.sum()), left[~same]
             if mode is None:
                 lost += basin
@@ -275,7 +232,7 @@ class _Search:
         for _ in range(4):
             root = self.root
             values, axes = self.hessian(x, root)
-            if bool((values.abs() < _FLAT * values.abs().max()).any()):
+            if bool((values.abs() < FLAT * values.abs().max()).any()):
                 root = sharpened(root, values, axes)
                 values, axes = self.hessian(x, root)
             end = self.ascent(x[None], sharpened(root, values, axes)[None], _ROUND)
@@ -285,14 +242,17 @@ class _Search:
             x = end.x[0]
         return None
 
+    def hessian(self, x: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
+        return Coordinates(self.model, x[None], root).hessian(self.climb["level"])
+
     def described(self, x: Tensor, root: Tensor, values: Tensor, axes: Tensor) -> Mode:
         value, score = evaluated(self.model, x[None], self.climb["level"])
         steepest = float(values.abs().max())
         inverse = inverted(root)
         back = axes.T * inverse if inverse.ndim == 1 else axes.T @ inverse
-        if (
-            float(values[-1]) < 0.0
-        ):  # its reciprocal is the largest of the inverse's, to all digits
+        if root.ndim == 1 and bool((root == root[0]).all()):
+            curvature = values[-1] / root[0].square()
+        elif float(values[-1]) < 0.0:  # exact to rounding by way of the inverse
             curvature = -(torch.linalg.matrix_norm(sharpened(root, values, axes, 0.0), 2) ** -2)
         else:
             curvature = torch.linalg.eigvalsh(back.T @ (values[:, None] * back))[-1]
@@ -303,57 +263,22 @@ class _Search:
             score_norm=score.to(torch.float64).norm(),
             curvature=curvature,
             whiten=values.abs().sqrt()[:, None] * back,
-            inverse=inverse,
+            root=root,
             push=(pushed * times(root, axes[:, -1][None])).reshape(x.shape).to(x.dtype),
             pushed=pushed,
-            flat=float(values[-1]) > -_FLAT * steepest or steepest == 0.0,
+            flat=float(values[-1]) > -FLAT * steepest or steepest == 0.0,
         )
-
-    def hessian(self, x: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
-        """Eigenvalues, rising, and axes of the Hessian of log p in y at x, by central differences.
-
-        The step is eps^(1/3) of the local length, which the Hessian tells in turn.
-        """
-        length, at = 1.0, Coordinates(self.model, x[None], root)
-        for _ in range(6):
-            matrix = self.differences(at, length)
-            values, axes = torch.linalg.eigh(0.5 * (matrix + matrix.T))
-            steepest, before = float(values.abs().max()), length
-            length = steepest**-0.5 if steepest > 0.0 else 1.0
-            if length >= 0.1 * before:
-                break
-        return values, axes
-
-    def differences(self, at: Coordinates, length: float) -> Tensor:
-        x = at.centre
-        eps = torch.finfo(x.dtype).eps
-        extent = float(at.extent(torch.zeros_like(x)))
-        step = max(eps ** (1 / 3) * length, 64 * eps * extent)
-        rows = []
-        for some in torch.eye(x.numel(), dtype=x.dtype, device=x.device).split(_ROWS // 2):
-            offsets = (step * some).reshape(-1, *x.shape[1:])
-            with torch.no_grad():
-                score = at.predict(torch.cat([offsets, -offsets]), self.climb["level"], "score")
-            up, down = score.to(torch.float64).flatten(1).chunk(2)
-            rows.append((up - down) / (2.0 * step))
-        return torch.cat(rows)
 
     def pushed(self, mode: Mode) -> Ascent | None:
         """Where ascents end from both sides of a point that may be no maximum; None at one."""
         if not mode.flat:
             return None
         ends = self.climbed(torch.stack([mode.x + mode.push, mode.x - mode.push]))
-        away = times(mode.inverse, mode.off(ends.x)).norm(dim=1)
-        return ends if bool((away > 1.5 * mode.pushed).any()) else None
-
-
-def sharpened(root: Tensor, values: Tensor, axes: Tensor, least: float = _FLAT) -> Tensor:
-    """L |H|^{-1/2}, (d, d), of the Hessian's eigenvalues and axes in coordinates of root L."""
-    sizes = values.abs()
-    steepest = sizes.max()
-    sizes = torch.where(steepest > 0.0, sizes.clamp(min=least * steepest), 1.0)
-    turned = root[:, None] * axes if root.ndim == 1 else root @ axes
-    return turned * sizes.rsqrt()
+        away = times(inverted(mode.root), mode.off(ends.x)).norm(dim=1)
+        led = away > 1.5 * mode.pushed
+        if mode.value is not None:
+            led &= ends.log_density > mode.value
+        return ends if bool(led.any()) else None
 
 
 def _table(ends: Ascent, found: list[Mode], saddles: int, lost: int) -> Modes:

@@ -91,6 +91,14 @@ def test_a_mode_stays_put_and_a_stationary_point_is_one_step_away_from_none() ->
     assert one.converged.tolist() == [True]
 
 
+def test_a_start_at_a_mode_to_rounding_is_no_long_way() -> None:
+    """|s| is then of the order of 1e-16, and every other state is lower."""
+    level = VPLinear().at_log_snr(1.0)
+    ends = ascend(ExactScore(WELLS), level.alpha * WELLS.means, level=level)
+    assert bool(ends.converged.all())
+    assert int(ends.iterations.max()) < 100
+
+
 def test_a_row_does_not_depend_on_its_neighbours() -> None:
     model, x = ExactScore(WELLS), draws(WELLS, 12)
     together = ascend(model, x)
@@ -240,6 +248,10 @@ def test_a_score_alone_tells_modes_without_heights() -> None:
     assert bool((found.basin.diff() <= 0).all())
     with pytest.raises(OptionError, match="starts="):
         modes(ScoreAlone(WELLS))
+    with pytest.raises(DataError, match="finite"):
+        modes(ScoreAlone(WELLS), torch.full((1, 3), math.nan))
+    with pytest.raises(DataError, match="one finite state or more"):
+        modes(ScoreAlone(WELLS), torch.zeros(0, 3))
 
 
 def test_a_narrow_kernel_estimate_has_a_mode_a_datum_and_no_warning() -> None:
