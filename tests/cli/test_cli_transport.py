@@ -124,6 +124,7 @@ def test_decoding_under_another_label_moves_data_to_its_class(here, capsys):
     assert np.abs(one.samples - (zero.samples + np.array([6.0, 0.0]))).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_a_finer_grid_sees_more_of_the_same_paths(here, capsys):
     for steps, out in ((2, "few.h5"), (4, "many.h5")):
         made(

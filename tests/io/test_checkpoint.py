@@ -60,6 +60,7 @@ def test_any_safetensors_reader_opens_it(saved: Path) -> None:
     assert safetensors.torch.load_file(saved)["weight"].shape == (2, 3)
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_system_call_leaves_the_old_or_the_new_file(tmp_path: Path) -> None:
     run_script("checkpoint", tmp_path)
     outcomes = set()

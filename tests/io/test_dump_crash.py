@@ -23,6 +23,7 @@ def whole(tmp_path: Path) -> bytes:
 
 
 @pytest.mark.usefixtures("no_syncs")
+@pytest.mark.slow
 def test_a_writer_killed_at_any_system_call_loses_nothing(tmp_path: Path, whole: bytes) -> None:
     folder = tmp_path / "killed"
     folder.mkdir()
@@ -46,6 +47,7 @@ def test_a_writer_killed_at_any_system_call_loses_nothing(tmp_path: Path, whole:
 
 
 @pytest.mark.usefixtures("no_syncs")
+@pytest.mark.slow
 def test_a_power_cut_that_keeps_any_part_of_unsynced_writes_loses_nothing(
     tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,6 +141,7 @@ def test_evaluations_are_counted(name: str) -> None:
     assert result.nfe.tolist() == [count] * 3
 
 
+@pytest.mark.slow
 def test_mala_samples_a_plain_log_density() -> None:
     """A logistic law: mean 0, variance pi^2/3."""
     model = LogDensity(lambda x: (-x - 2 * torch.nn.functional.softplus(-x))[:, 0], (1,))
