@@ -25,6 +25,11 @@ def command(run, length, step, out, console: Console):
     """
     from scoresde.runs import reconstruct
 
+    if run.is_file():
+        raise click.UsageError(
+            f"{run} is a file, and averages are made of the snapshots in a run folder; a fitted "
+            "model has no weights to average"
+        )
     made = reconstruct(run, length, step=step, out=out)
     console.say(f"average of length {length:g} at step {made.step}: {made.path}")
     if made.distance > FAR:

@@ -16,6 +16,7 @@ from scoresde.cli.console import (
     threads_option,
 )
 
+MOST = 1000  # sizes among which one call may choose
 SHORTCUTS = ("components", "bandwidth", "structure", "method")
 
 
@@ -53,6 +54,9 @@ def command(name, data, out, force, dry_run, report, device, threads, console: C
     sizes = sizes_of(options["k"])
     if options["criterion"] is not None and len(sizes) < 2:
         raise click.UsageError("--criterion chooses among several k; give them by --k 2..8")
+    twice = [s for s in options["settings"] if s.replace(" ", "").startswith("fit.k=")]
+    if len(sizes) > 1 and twice:
+        raise click.UsageError(f"--k {options['k']} and --set {twice[0]} exclude each other")
     settings = settings_of(
         name, data, given_of(name, options, sizes), options["settings"], seed=options["seed"]
     )
@@ -83,6 +87,8 @@ def command(name, data, out, force, dry_run, report, device, threads, console: C
             on_candidate=_candidates(bar, console),
         )
     written = write(out, fitting, force=force)
+    if fitting.data.features:
+        console.warn("the data's given columns are left out: the model is of p(x) alone")
     if report is not None:
         from scoresde.fit.picture import draw_fit
 
@@ -161,7 +167,10 @@ def sizes_of(text: str | None) -> list[int]:
     try:
         first, dots, last = text.partition("..")
         if dots:
-            sizes = list(range(int(first), int(last) + 1))
+            between = range(int(first), int(last) + 1)
+            if len(between) > MOST:
+                raise click.UsageError(f"--k {text} asks for {len(between)} fits; at most {MOST}")
+            sizes = list(between)
         else:
             sizes = [int(part) for part in text.split(",")]
     except ValueError:

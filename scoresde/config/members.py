@@ -143,7 +143,17 @@ def _convert(value, kind, where: str):
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
+        names = [name for name in _literals(kind) if isinstance(name, str)]
+        if names and isinstance(value, str):
+            raise OptionError(f"{where}: " + unknown("value", value, names)) from None
         raise OptionError(f"{where} = {value!r}: {error}") from None
+
+
+def _literals(kind) -> tuple:
+    """The values that an annotation names, its unions' too."""
+    if typing.get_origin(kind) is typing.Literal:
+        return typing.get_args(kind)
+    return tuple(value for inner in typing.get_args(kind) for value in _literals(inner))
 
 
 def _plain(value):

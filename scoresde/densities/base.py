@@ -112,7 +112,7 @@ class Density(ABC):
         if self.degenerate and not isinstance(sigma, Tensor) and sigma == 0.0:
             raise CapabilityError(
                 f"this {type(self).__name__} has no density at sigma = 0, for its variance is 0 "
-                "in some direction; ask at sigma > 0"
+                "in some direction; ask at sigma > 0 (a grid with final = 'min' stays above)"
             )
 
         def flat(level):

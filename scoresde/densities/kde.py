@@ -84,8 +84,6 @@ class KDE(Density):
         self.labels, self.classes = self._classes(labels)
         flat = self.points.reshape(n, -1).to(torch.float64)
         self.sums = KernelSums(flat, self.weights.log())
-        if not math.isfinite(self.sums.squared_spread):
-            raise OptionError("points lie too far apart for their squares; scale them down")
         self._told = False
 
     def arguments(self) -> dict:
@@ -191,7 +189,8 @@ class KDE(Density):
         if bool((variance <= 0).any() if isinstance(variance, Tensor) else variance <= 0):
             raise CapabilityError(
                 f"a kernel density estimate of bandwidth {self.bandwidth:g} has no density at "
-                "sigma = 0; ask at sigma > 0, or give it a bandwidth > 0"
+                "sigma = 0; ask at sigma > 0 (a grid with final = 'min' stays above), or give it "
+                "a bandwidth > 0"
             )
 
         def column(level) -> Tensor:

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from scoresde.errors import OptionError
+
 # Largest reach of an expanded square. On 8x8 digits, midway between neighbours, the worst error
 # of a score was 7e-5 of its norm at 400 in float32, and in float64 1.6e-11 at 1e4, 8e-10 at 1e7.
 SINGLE_IN_SINGLE = 5e2
@@ -67,8 +69,11 @@ class KernelSums:
         self.count, self.dim = points.shape
         self.centre = points.mean(0)
         centred = points - self.centre
+        farthest = float(centred.square().sum(1).max().sqrt())
+        if not math.isfinite(farthest):
+            raise OptionError("points lie too far apart for their squares; scale them down")
         # a power of two, so that dividing by it is exact, and no square leaves float32's range
-        self.unit = 2.0 ** math.frexp(float(centred.square().sum(1).max().sqrt()))[1]
+        self.unit = 2.0 ** math.frexp(farthest)[1]
         width = -(-(self.dim + 2) // 8) * 8  # kernels of attention want whole vectors of 8
         keys = points.new_zeros(self.count, width)
         keys[:, : self.dim] = centred.div_(self.unit)

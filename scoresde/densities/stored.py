@@ -45,4 +45,7 @@ def density_of(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mappin
             f"the checkpoint {path} holds a network, not a density; give a file that scoresde "
             "fit wrote"
         )
-    return unpack(metadata[KEY], dict(tensors))
+    density = unpack(metadata[KEY], dict(tensors))
+    if not isinstance(density, Density):
+        raise CheckpointError(f"the checkpoint {path} tells no density; copy it again")
+    return density

@@ -86,6 +86,8 @@ def checked(x: Tensor | np.ndarray | Rows, *, least: int = 1, missing: bool = Fa
             x = torch.as_tensor(np.asarray(x))
         except (TypeError, ValueError) as error:
             raise DataError(f"the data are no array of numbers: {error}") from None
+    if isinstance(x, str) or not hasattr(x, "shape"):
+        raise DataError(f"data are a tensor or array of rows (n, *event), got {type(x).__name__}")
     if isinstance(x, Tensor) and not x.is_floating_point():
         if x.is_complex():
             raise DataError(f"the data are real numbers, got {x.dtype}")

@@ -37,6 +37,8 @@ def load(path: str | Path) -> Fitted:
             f"the checkpoint {path} holds no fitted model; give a file that scoresde fit wrote"
         )
     plain = metadata[KEY]
+    if not isinstance(plain, dict) or not {"name", "fields"} <= plain.keys():
+        raise CheckpointError(f"the checkpoint {path} tells no fitted model; copy it again")
     model = ESTIMATORS[plain["name"]].model
     own = unpack(plain["fields"], tensors)
     if any(f.name == stored.KEY for f in fields(model)):

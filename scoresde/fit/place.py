@@ -37,6 +37,8 @@ def check_place(out: Path, *, force: bool = False, report: Path | None = None) -
         return
     if report.suffix.lower() != ".png":
         raise UsageError(f"--report {report}: the picture is a PNG; give it a name in .png")
+    if report.is_dir():
+        raise UsageError(f"--report {report} is a folder; name a file in .png")
     if not report.parent.is_dir():
         raise UsageError(f"--report {report}: there is no folder {report.parent}; create it")
 

@@ -83,6 +83,8 @@ def _tables(data: str) -> dict:
     if suffix in HDF5:
         key = _samples_key(path)
         return {"data": {"name": "hdf5", "path": data, **({"key": key} if key else {})}}
+    if suffix == ".safetensors" or path.is_dir():
+        raise UsageError(f"{data} is a model or a folder, not data; sample it into a dump first")
     if suffix == ".npy":
         raise UsageError(f"{data}: no reader of .npy files; write it by numpy.savez as an .npz")
     if data not in DATASETS:

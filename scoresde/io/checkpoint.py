@@ -3,10 +3,11 @@
     8 bytes, length of the header | header, JSON | tensors, little-endian, one after another
 
 The header's `__metadata__` has one entry, `scoresde-checkpoint`: the JSON text of
-{"schema_version": 1, "digest": ..., "metadata": ...} (one entry, since safetensors writes several
-in no fixed order; so equal checkpoints have equal bytes). The digest is the SHA-256 of the
-tensors, so that a damaged one is never taken for good. Reading one runs no code: there is no
-pickle, and no other format is tried. Any safetensors reader opens it.
+{"schema_version": 1, "digest": ..., "metadata_digest": ..., "metadata": ...} (one entry, since
+safetensors writes several in no fixed order; so equal checkpoints have equal bytes). The digests
+are the SHA-256 of the tensors and of the metadata's text, so that nothing damaged is taken for
+good. Reading one runs no code: there is no pickle, and no other format is tried. Any safetensors
+reader opens it.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def save(
             for name, tensor in tensors.items()
         }
         start = f'{{"schema_version": {SCHEMA_VERSION}, "digest": "{_digest(owned)}"'
+        start += f', "metadata_digest": "{_text_digest(text)}"'
         data = safetensors.torch.save(owned, {SCHEMA: f'{start}, "metadata": {text}}}'})
     except (*refusals, safetensors.SafetensorError) as error:
         raise CheckpointError(
@@ -164,7 +166,14 @@ def _envelope(path: str | os.PathLike, file: BinaryIO, size: int) -> dict:
     expected = max((entry["data_offsets"][1] for entry in header.values()), default=0)
     if size - 8 - length != expected:
         raise _damaged(path, f"it holds {size - 8 - length} of {expected} bytes of tensors")
-    return {"digest": envelope["digest"], "metadata": envelope["metadata"]}
+    found = envelope["metadata"]
+    if envelope["metadata_digest"] != _text_digest(json.dumps(found)):
+        raise _damaged(path, "its metadata are not those that were written (SHA-256 differs)")
+    return {"digest": envelope["digest"], "metadata": found}
+
+
+def _text_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _damaged(path: str | os.PathLike, reason: str) -> CheckpointError:

@@ -199,6 +199,11 @@ SLIPS = {
     "folder": (["normal", "moons", "-o", "no/m.safetensors"], "no folder no"),
     "picture": (["normal", "moons", "--report", "picture.jpg"], ".png"),
     "picture's folder": (["normal", "moons", "--report", "no/p.png"], "no folder no"),
+    "picture that is a folder": (["normal", "moons", "--report", "pictures.png"], "is a folder"),
+    "model": (["normal", "taken.safetensors"], "is a model or a folder"),
+    "sizes twice": (["gmm", "moons", "--k", "2..3", "--set", "fit.k=9"], "exclude each other"),
+    "sizes without end": (["gmm", "moons", "--k", "1..99999999999"], "at most 1000"),
+    "value": (["gmm", "moons", "--k", "2", "--structure", "ful"], "Did you mean 'full'?"),
     "start": (["normal", "moons", "--start", "fit.toml"], "fit.toml"),
     "taken": (["normal", "moons", "-o", "taken.safetensors"], "--force"),
     "foreign": (["normal", "moons", "-o", "taken.safetensors", "--force"], "taken.safetensors"),
@@ -214,13 +219,14 @@ def test_a_slip_has_one_clear_line_and_writes_nothing(there, capsys, case):
     arguments, hint = SLIPS[case]
     for name in ("taken.safetensors", "taken.h5"):
         (there / name).write_text("mine")
-    before = {path: path.read_bytes() for path in there.rglob("*")}
+    (there / "pictures.png").mkdir()
+    before = {path: path.read_bytes() for path in there.rglob("*") if path.is_file()}
     code, out, error = call(capsys, "fit", *arguments)
     assert code in (1, 2), error
     assert hint in error
     assert "Traceback" not in error
     assert out == ""
-    assert {path: path.read_bytes() for path in there.rglob("*")} == before
+    assert {p: p.read_bytes() for p in there.rglob("*") if p.is_file()} == before
 
 
 def test_force_replaces_a_fitted_model_and_nothing_else(there, capsys):

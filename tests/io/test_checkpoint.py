@@ -147,6 +147,21 @@ def test_foreign_safetensors_and_newer_schema(tmp_path: Path) -> None:
         checkpoint.load(path)
 
 
+def test_metadata_that_were_changed_are_refused(saved: Path) -> None:
+    data = saved.read_bytes()
+    at = data.index(b'metadata\\": {') + 16
+    for place in range(at, at + 60):
+        if not chr(data[place]).isdigit():
+            continue
+        digit = b"7" if data[place : place + 1] != b"7" else b"8"
+        saved.write_bytes(data[:place] + digit + data[place + 1 :])
+        for reader in (checkpoint.load, checkpoint.metadata):
+            with pytest.raises(CheckpointError, match="metadata are not those"):
+                reader(saved)
+        return
+    raise AssertionError("the metadata hold no digit")
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     for reader in (checkpoint.load, checkpoint.metadata, checkpoint.sha256):
         with pytest.raises(CheckpointError, match="no such file; check the name"):
