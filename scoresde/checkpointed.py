@@ -39,6 +39,7 @@ class Source:
     identity: str
     description: str
     given_scaling: Scaling = field(default_factory=Scaling)  # of vectors to be given
+    data_fingerprint: str = ""  # of the data that the model was made of, where it has some
 
     @property
     def exact(self) -> bool:
@@ -156,6 +157,7 @@ def _fitted(path: Path, metadata: dict, device: str) -> Source:
         settings,
         "sha256:" + checkpoint.sha256(path),
         described,
+        data_fingerprint=str(metadata.get("data_fingerprint", "")),
     )
 
 
@@ -192,6 +194,7 @@ def _trained(path: Path, metadata: dict, dtype: torch.dtype, device: str, weight
         "sha256:" + checkpoint.sha256(path) + (f" {weights}" if weights else ""),
         f"{described} trained {step} steps on {data}",
         Scaling.from_dict(metadata["given_scaling"]),
+        str(metadata.get("data_fingerprint", "")),
     )
 
 

@@ -35,6 +35,8 @@ def command(model, console: Console, **options):
     method = carry.flow_method(source, options, guide)
     source = under(source, options["process"], options["settings"])
     origin = origin_of(source.config, options["data"], seed=options["seed"])
+    if origin.count is not None and origin.path is None:
+        _compare(origin.identity.rpartition(":")[2], source.data_fingerprint, console)
     job = Encoding(source, carry.call_of(method, options), origin, guide)
     made = carry.run(job, options, console, "encoding")
     if options["report"] is not None:
@@ -54,6 +56,15 @@ def command(model, console: Console, **options):
         f"(largest {facts['roundtrip_rms_max']:.3g})"
     )
     carry.tell(job, made, options, console, line, facts)
+
+
+def _compare(found: str, recorded: str, console: Console) -> None:
+    """Tells of a data set that is another than the model was made of."""
+    if recorded not in ("", found):
+        console.warn(
+            f"the data set has changed since the model was made: its SHA-256 begins with "
+            f"{found[:12]}, it was {recorded[:12]}"
+        )
 
 
 def _facts(made) -> dict:

@@ -146,3 +146,14 @@ def test_what_a_fitted_file_is_not(fitted, capsys, case):
     assert "Traceback" not in error
     assert out == ""
     assert sorted(fitted.rglob("*")) == before
+
+
+def test_data_that_have_changed_since_the_fit_are_told(here, capsys):
+    for seed, changed in ((0, False), (1, True)):
+        np.savez("data.npz", data=np.random.default_rng(seed).normal(size=(60, 2)))
+        if not changed:
+            told(capsys, "fit", "gmm", "data.npz", "--k", "1", "-o", "m.safetensors")
+        arguments = ("m.safetensors", "--n", 3, "--out", f"{seed}.h5")
+        code, _, error = call(capsys, "encode", *arguments)
+        assert code == 0
+        assert ("the data set has changed since the model was made" in error) == changed
