@@ -7,17 +7,13 @@ covariance go on sharing it; more axes than before make a low-rank one of no var
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from scoresde.densities.gaussian import Gaussian
 from scoresde.densities.kde import KDE
+from scoresde.densities.linear_map import Map
 from scoresde.densities.mixture import GaussianMixture
-
-if TYPE_CHECKING:
-    from scoresde.densities.affine import Map
 
 
 def dense(law: Gaussian | GaussianMixture) -> Tensor:
