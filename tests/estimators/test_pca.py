@@ -54,6 +54,30 @@ def test_the_exact_solver_is_that_of_scikit_learn(n, d, solver, dtype) -> None:
     torch.testing.assert_close(model.explained, share, rtol=1e-10, atol=0.0)
 
 
+def rows32(n: int, spread: torch.Tensor, offset: float, scale: float) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(3)
+    z = torch.randn(n, len(spread), generator=draw, dtype=torch.float64) * spread
+    turn = torch.linalg.qr(torch.randn(len(spread), len(spread), generator=draw).double()).Q
+    return (scale * (z @ turn + offset)).to(torch.float32)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-15, 1e15])
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+@pytest.mark.parametrize(("last", "told"), [(-1.5, 1e-7), (-4.0, 1e-13)])
+def test_many_columns_of_float32_are_told_as_well_as_they_can_be(last, told, offset, scale) -> None:
+    """By float32 products where those tell enough, and by float64 where the spectrum is steep."""
+    n, d, m = 3000, 160, 100
+    x = rows32(n, torch.logspace(0, last, d, dtype=torch.float64), offset, scale)
+    y = x.to(torch.float64) - x.mean(0, dtype=torch.float64)
+    exact = torch.linalg.eigvalsh(y.T @ y / n).flip(0)
+    model = PCA(components=m).fit(x)
+    assert float((model.variances - exact[:m]).abs().max()) < told * float(exact[0])
+    rest = float(exact[m:].sum())
+    assert model.rest == pytest.approx(rest, rel=1e-5)
+    error = model.reconstruction_error(x.to(torch.float64))
+    assert float(error.mean()) == pytest.approx(rest, rel=1e-5)
+
+
 @pytest.mark.parametrize("solver", ["exact", "randomised"])
 @pytest.mark.parametrize(("n", "d"), [(150, 12), (15, 40)])
 def test_what_is_lost_is_the_discarded_variance(n, d, solver) -> None:
