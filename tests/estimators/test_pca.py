@@ -64,7 +64,7 @@ def rows32(n: int, spread: torch.Tensor, offset: float, scale: float) -> torch.T
 @pytest.mark.parametrize("scale", [1.0, 1e-15, 1e15])
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 @pytest.mark.parametrize(("last", "told"), [(-1.5, 1e-7), (-4.0, 1e-13)])
-def test_many_columns_of_float32_are_told_as_well_as_they_can_be(last, told, offset, scale) -> None:
+def test_many_columns_of_float32_are_told_as_well_as_can_be(last, told, offset, scale) -> None:
     """By float32 products where those tell enough, and by float64 where the spectrum is steep."""
     n, d, m = 3000, 160, 100
     x = rows32(n, torch.logspace(0, last, d, dtype=torch.float64), offset, scale)

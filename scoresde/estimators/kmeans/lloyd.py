@@ -15,7 +15,8 @@ from scoresde.estimators.kmeans.centred import Centred
 from scoresde.estimators.kmeans.nearest import Nearest
 from scoresde.estimators.kmeans.starts import too_few_distinct
 
-SETTLED = 0.03  # share of the data that move, below which leads save more than they cost
+SETTLED = 0.03  # share of the data that move, below which leads are tried
+WORTH = 0.5  # share of the data compared, above which leads cost more than they save
 CANCELLED = 1e-5  # an inertia of this share of the sum of squares has lost five digits of it
 
 
@@ -38,7 +39,7 @@ def inertia_at(data: Centred, centres: Tensor, labels: Tensor) -> float:
     """sum_i |y_i - c_{l(i)}|^2 by explicit differences, in the frame."""
     inertia = torch.zeros((), dtype=torch.float64, device=centres.device)
     for begin, y in data.blocks():
-        gaps = y.sub_(centres[labels[begin : begin + len(y)]]).flatten()
+        gaps = (y - centres.index_select(0, labels[begin : begin + len(y)])).flatten()
         inertia += torch.dot(gaps, gaps)
     return float(inertia)
 
@@ -55,7 +56,8 @@ class Clusters:
 
     The inertia about the means is sum_i |y_i|^2 - sum_k |S_k|^2 / N_k, exact to the rounding of
     its first sum. Once few data move, `leads` (n,) tell by how much a datum's centre is known to
-    be nearer than any other: while that is positive it need not be compared.
+    be nearer than any other: while that is positive it need not be compared. They are given up
+    where they save little, until half as many data move.
     """
 
     def __init__(self, data: Centred, centres: Tensor):
@@ -63,6 +65,8 @@ class Clusters:
         self.data, self.k = data, k
         self.labels = torch.empty(len(data), dtype=torch.int64, device=device)
         self.leads: Tensor | None = None
+        self.known = False  # whether they were ever taken
+        self.settled = SETTLED * len(data)
         nearest, squares = Nearest(centres), 0.0
         self.sums = torch.zeros_like(centres)
         for begin, y, rounded, norms in data.both():
@@ -77,34 +81,47 @@ class Clusters:
 
     def assign(self, centres: Tensor) -> int:
         """Every datum to its nearest centre; the number of data that moved."""
-        nearest, moved = Nearest(centres), 0
+        nearest, moved, compared = Nearest(centres), 0, 0
         for begin, y, norms in self.data.screening():
-            rows = torch.arange(begin, begin + len(y), device=y.device)
+            block, some = slice(begin, begin + len(y)), None
             if self.leads is not None:
-                some = (~(self.leads[begin : begin + len(y)] > 0.0)).nonzero()[:, 0]
-                rows, y, norms = rows[some], y.index_select(0, some), norms[some]
-            if not len(rows):
-                continue
+                some = (~(self.leads[block] > 0.0)).nonzero()[:, 0]
+                if not len(some):
+                    continue
+                y, norms = y.index_select(0, some), norms.index_select(0, some)
+
+            def among(rows: Tensor, begin=begin, some=some) -> Tensor:
+                return begin + (rows if some is None else some.index_select(0, rows))
+
             new, leads = nearest.screened(
                 y,
                 norms,
-                lambda some, rows=rows: self.data.rows(rows[some]),
-                leads=self.leads is not None,
+                lambda rows, among=among: self.data.rows(among(rows)),
+                leads=some is not None,
             )
-            away = (new != self.labels[rows]).nonzero()[:, 0]
+            compared += len(y)
+            labels = self.labels[block]
+            old = labels if some is None else labels.index_select(0, some)
+            away = (new != old).nonzero()[:, 0]
             if len(away):
-                self.move(rows[away], new[away])
+                self.move(among(away), new.index_select(0, away))
                 moved += len(away)
             if leads is not None:
-                self.leads[rows] = leads.to(torch.float64)
-        if self.leads is None and moved < SETTLED * len(self.data):
-            self.leads = torch.zeros_like(self.labels, dtype=torch.float64)
+                self.leads[block].index_copy_(0, some, leads.to(torch.float64))
+        if self.leads is None:
+            if moved < self.settled:
+                self.leads = torch.zeros_like(self.labels, dtype=torch.float64)
+                self.known = False
+        elif self.known and compared > WORTH * len(self.data):
+            self.leads, self.settled = None, 0.5 * moved
+        else:
+            self.known = True
         return moved
 
     def shifted(self, shifts: Tensor) -> None:
         """The centres have moved by so much, (k,)."""
         if self.leads is not None:
-            self.leads -= (shifts + shifts.max())[self.labels]
+            self.leads -= (shifts + shifts.max()).index_select(0, self.labels)
 
     def move(self, rows: Tensor, new: Tensor) -> None:
         y, old = self.data.rows(rows), self.labels[rows]
@@ -165,7 +182,8 @@ def lloyd(
     """Iterate from centres (k, d) of the frame, until no datum moves, or no centre moves further
     than `tolerance` times the data's root-mean-square distance from their mean."""
     clusters = Clusters(data, centres)
-    least = tolerance * (clusters.squares / len(data)) ** 0.5
+    spread = clusters.squares / len(data) - float(data.frame.mean.square().sum())
+    least = tolerance * max(spread, 0.0) ** 0.5
     trace, converged = [], False
     for iteration in range(1, max_iterations + 1):
         moved = len(data) if iteration == 1 else clusters.assign(centres)

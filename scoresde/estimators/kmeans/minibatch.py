@@ -54,7 +54,7 @@ def minibatch(
         trace.append(float(gaps.square().sum()) * data.frame.area * n / size)
         if on_iteration is not None:
             on_iteration(iteration, trace[-1])
-        spread = float(y.square().sum()) / size
+        spread = float((y - data.frame.mean).square().sum()) / size
         converged = float(shifts.square().sum(1).max()) <= tolerance**2 * spread
         if converged:
             break

@@ -24,7 +24,7 @@ from scoresde.errors import DataError
 from scoresde.estimators.base import checked
 from scoresde.estimators.kmeans.centred import Centred, Frame, screening_dtype
 
-PIECE = 2**17  # scores computed at once: 512 KB of float32, which a core's cache holds
+PIECE = 2**18  # scores computed at once, at most: 1 MB of float32, which a core's cache holds
 BEYOND = 1e30  # more than any score in a frame, where data are of about unit size
 EXPLICIT = "donot_use_mm_for_euclid_dist"  # no expanded square, which cancels
 
@@ -41,14 +41,14 @@ class Nearest:
         dtype = screening_dtype()
         k, d = centres.shape
         squares = centres.square().sum(1)
-        numbers = torch.arange(k, device=centres.device, dtype=dtype)
         self.centres = centres
         self._rounded = centres.to(dtype)
         self._halves = (0.5 * squares)[:, None].to(dtype)
         self._reach = float(squares.max().sqrt())
         self._share = (d + 8) * torch.finfo(dtype).eps
         self._least = d * torch.finfo(dtype).tiny  # for products that underflow
-        self._codes = torch.stack([torch.ones_like(numbers), numbers])
+        self._one = 2 * k  # so a sum of codes in [2K, 3K) is of one alone
+        self._codes = torch.arange(2 * k, 3 * k, device=centres.device, dtype=dtype)[None]
 
     def of(self, y: Tensor) -> Tensor:
         """The nearest centre of rows (m, d) in float64, by explicit differences."""
@@ -66,23 +66,22 @@ class Nearest:
 
         it is zero where another may be as near. Leads take a third of the time more.
         """
-        error = self._error(norms)
-        near, number, own, rival = torch.empty(4, len(y), dtype=y.dtype, device=y.device)
-        step = max(1, PIECE // len(self.centres))
-        room = y.new_empty(2, len(self.centres) * min(step, len(y)))  # new pages cost as much
-        for i in range(0, len(y), step):
-            some = slice(i, min(i + step, len(y)))
-            shape = len(self.centres), some.stop - i
-            scores, closest = room[:, : shape[0] * shape[1]].view(2, *shape)
-            torch.addmm(self._halves, self._rounded, y[some].T, alpha=-1.0, out=scores)
-            least = torch.amin(scores, 0, out=own[some])
-            torch.le(scores, least + error[some], out=closest)
-            torch.mm(self._codes[:1], closest, out=near[None, some])
-            torch.mm(self._codes[1:], closest, out=number[None, some])
+        error, k = self._error(norms), len(self.centres)
+        found, own, rival = torch.empty(3, len(y), dtype=y.dtype, device=y.device)
+        pieces = -(-len(y) * k // PIECE)
+        step = -(-len(y) // max(1, pieces))
+        room = y.new_empty(2 if leads else 1, k * step)  # new pages cost as much as the scores
+        parts = zip(*(a.split(step) for a in (y, error, found, own, rival)), strict=True)
+        for rows, slack, code, least, second in parts:
+            scores, closest = (r[: k * len(rows)].view(k, -1) for r in (room[0], room[-1]))
+            torch.addmm(self._halves, self._rounded, rows.T, alpha=-1.0, out=scores)
+            torch.amin(scores, 0, out=least)
+            torch.le(scores, least + slack, out=closest)
+            torch.mm(self._codes, closest, out=code[None])
             if leads:
-                torch.amin(scores.add_(closest, alpha=BEYOND), 0, out=rival[some])
-        labels = number.long()
-        rows = (near != 1.0).nonzero()[:, 0]  # 0 where the scores overflow
+                torch.amin(scores.add_(closest, alpha=BEYOND), 0, out=second)
+        labels = found.long() - self._one
+        rows = ((labels < 0) | (labels >= k)).nonzero()[:, 0]  # a sum of 0 where scores overflow
         if len(rows):
             labels[rows] = self.of(exact(rows))
         if not leads:
