@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scoresde.densities.base import LOG_TWO_PI, Density, as_float64, singular
+from scoresde.densities.principal import principal_axes
 from scoresde.errors import OptionError
 from scoresde.kernels import Purpose, normal
 
@@ -48,7 +49,7 @@ class Gaussian(Density):
             raise OptionError(f"covariance has shape {tuple(matrix.shape)}, mean has {self.dim}")
         if not torch.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-12):
             raise OptionError("covariance is not symmetric")
-        variances, axes = torch.linalg.eigh(matrix)
+        variances, axes = principal_axes(matrix)
         if float(variances[0].detach()) < -1e-10 * max(float(variances[-1].detach()), 1e-300):
             raise OptionError(
                 f"covariance has a negative eigenvalue, {float(variances[0].detach()):.3g}"

@@ -14,6 +14,7 @@ from scoresde.densities.gaussian import Gaussian
 from scoresde.densities.kde import KDE
 from scoresde.densities.linear_map import Map
 from scoresde.densities.mixture import GaussianMixture
+from scoresde.densities.principal import principal_axes
 
 
 def dense(law: Gaussian | GaussianMixture) -> Tensor:
@@ -65,7 +66,7 @@ def symmetric(matrices: Tensor) -> Tensor:
 
 
 def _roots(matrices: Tensor) -> Tensor:
-    values, axes = torch.linalg.eigh(matrices)
+    values, axes = principal_axes(matrices)
     return axes * values.clamp(min=0.0).sqrt().unsqueeze(-2)
 
 

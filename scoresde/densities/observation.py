@@ -16,6 +16,7 @@ from scoresde.densities.base import LOG_TWO_PI, as_float64
 from scoresde.densities.gaussian import Gaussian
 from scoresde.densities.gaussian_image import dense, symmetric
 from scoresde.densities.mixture import GaussianMixture
+from scoresde.densities.principal import principal_axes, uneven
 from scoresde.errors import OptionError
 
 _SINGULAR = 1e-12  # the smallest eigenvalue of S, its diagonal scaled to 1, that can be inverted
@@ -51,7 +52,8 @@ class Observation:
 class Update:
     """What an observation makes of components: evidence log p_k(y) (K,), means (K, d), and
     covariances (1 or K, d, d) or, where they stay diagonal, (1 or K, d). Of matrices that rows
-    without noise have made singular there are `factors` (1 or K, d, m) as well, Sigma = W W^T."""
+    without noise have made singular there are `factors` (1 or K, d, m) as well, Sigma = W W^T,
+    unless the rows tell coordinates and the others differ much in scale: then columns are 0."""
 
     log_evidence: Tensor
     means: Tensor
@@ -133,8 +135,11 @@ def _joseph(means: Tensor, covariances: Tensor, seen: Observation) -> Update:
     moved = means + (gain @ (unit * miss).unsqueeze(-1))[..., 0]
     left = symmetric(keep @ covariances @ keep.mT + gain @ r @ gain.mT)
     exact = a[r.diagonal() == 0.0]
-    if len(exact) == a.shape[1]:
-        left = torch.zeros_like(left)  # nothing is left open
+    known = (exact != 0.0).any(0)
+    if int(known.sum()) == len(exact):  # as many rows as coordinates leave none of them open
+        left = left.masked_fill(known | known.unsqueeze(-1), 0.0)
+        if bool(uneven(left.diagonal(dim1=-2, dim2=-1)).any()):
+            exact = exact[:0]  # the zeros tell, and factors would lose the small coordinates
     factors = _within(left, exact)
     return Update(log_evidence=log_evidence, means=moved, covariances=left, factors=factors)
 
@@ -149,7 +154,7 @@ def _within(covariances: Tensor, exact: Tensor) -> Tensor | None:
     if q in (0, d):
         return None
     free = torch.linalg.svd(exact, full_matrices=True).Vh[q:].T
-    variances, axes = torch.linalg.eigh(symmetric(free.T @ covariances @ free))
+    variances, axes = principal_axes(symmetric(free.T @ covariances @ free))
     return free @ (axes * variances.clamp(min=0.0).sqrt().unsqueeze(-2))
 
 

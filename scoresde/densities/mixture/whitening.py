@@ -10,15 +10,16 @@ from torch import Tensor
 
 from scoresde.densities.base import singular
 from scoresde.densities.mixture.components import Movable, log_peaks
+from scoresde.densities.principal import principal_axes
 from scoresde.errors import OptionError
 
 
 class Matrices(Movable):
     r"""Symmetric matrices Sigma >= 0, `dense` (K, d, d); raises `OptionError` for others.
 
-    Above sigma = 0 they are taken along their principal axes, found once, where a variance is
-    exact to rounding of the largest. At sigma = 0 Cholesky's factor serves, which keeps its
-    digits whatever the scales of the coordinates, and spares a fit the axes.
+    Above sigma = 0 they are taken along their principal axes, found once (`principal_axes`). At
+    sigma = 0 Cholesky's factor serves, which spares a fit the axes. Both keep their digits
+    whatever the scales of the coordinates; axes of matrices that require gradients do not.
     """
 
     def __init__(self, dense: Tensor):
@@ -42,7 +43,7 @@ class Matrices(Movable):
     def spectrum(self) -> tuple[Tensor, Tensor]:
         """Variances as found, ascending, (K, d), and axes, the columns of (K, d, d)."""
         with torch.inference_mode(False), torch.enable_grad():  # kept for callers of every mode
-            variances, axes = torch.linalg.eigh(self.dense)
+            variances, axes = principal_axes(self.dense)
             return variances, laid_out(axes)
 
     @property
