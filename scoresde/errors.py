@@ -8,6 +8,11 @@ go on later, 1 for all else.
 from __future__ import annotations
 
 
+def counted(count: int, noun: str) -> str:
+    """'1 row', '2 rows': the count and its noun, for messages."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 class ScoresdeError(Exception):
     """Base of every error that scoresde raises on purpose."""
 

@@ -153,6 +153,18 @@ def vector_of(source, origin, recorded: dict) -> tuple[float, ...] | None:
     return numbers_of(text) if told else None
 
 
+def tell_of_changes(origin, recorded: str, console: Console) -> None:
+    """Tells of a data set that is another than the model was made of, by its fingerprint."""
+    if origin.count is None or origin.path is not None:
+        return
+    found = origin.identity.rpartition(":")[2]
+    if recorded not in ("", found):
+        console.warn(
+            f"the data set has changed since the model was made: its SHA-256 begins with "
+            f"{found[:12]}, it was {recorded[:12]}"
+        )
+
+
 def run(job, options: dict, console: Console, what: str):
     """Compute the job into its dump under a bar, and read it back."""
     from scoresde.cli.console import set_threads

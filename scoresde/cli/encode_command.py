@@ -8,6 +8,7 @@ import click
 
 from scoresde.cli import carry_options as carry
 from scoresde.cli.console import Console, common
+from scoresde.errors import counted
 
 _REPORTED = 2000
 
@@ -35,8 +36,7 @@ def command(model, console: Console, **options):
     method = carry.flow_method(source, options, guide)
     source = under(source, options["process"], options["settings"])
     origin = origin_of(source.config, options["data"], seed=options["seed"])
-    if origin.count is not None and origin.path is None:
-        _compare(origin.identity.rpartition(":")[2], source.data_fingerprint, console)
+    carry.tell_of_changes(origin, source.data_fingerprint, console)
     job = Encoding(source, carry.call_of(method, options), origin, guide)
     made = carry.run(job, options, console, "encoding")
     if options["report"] is not None:
@@ -51,20 +51,11 @@ def command(model, console: Console, **options):
         draw_transport(options["report"], data, latents, errors, title=title)
     facts = _facts(made)
     line = (
-        f"{made.rows_done} rows of {origin.name} encoded, {facts['nfe']:.4g} evaluations each and "
-        f"{facts['nfe_decode']:.4g} back, round-trip RMS {facts['roundtrip_rms_median']:.3g} "
-        f"(largest {facts['roundtrip_rms_max']:.3g})"
+        f"{counted(made.rows_done, 'row')} of {origin.name} encoded, {facts['nfe']:.4g} "
+        f"evaluations each and {facts['nfe_decode']:.4g} back, round-trip RMS "
+        f"{facts['roundtrip_rms_median']:.3g} (largest {facts['roundtrip_rms_max']:.3g})"
     )
     carry.tell(job, made, options, console, line, facts)
-
-
-def _compare(found: str, recorded: str, console: Console) -> None:
-    """Tells of a data set that is another than the model was made of."""
-    if recorded not in ("", found):
-        console.warn(
-            f"the data set has changed since the model was made: its SHA-256 begins with "
-            f"{found[:12]}, it was {recorded[:12]}"
-        )
 
 
 def _facts(made) -> dict:

@@ -15,9 +15,10 @@ from scoresde.cli.console import (
     settings_option,
     threads_option,
 )
+from scoresde.cli.stopping import stoppable
+from scoresde.errors import counted
 
 MOST = 1000  # sizes among which one call may choose
-SHORTCUTS = ("components", "bandwidth", "structure", "method")
 
 
 @click.command("fit")
@@ -36,7 +37,7 @@ SHORTCUTS = ("components", "bandwidth", "structure", "method")
 @click.option("--dtype", default="float32", show_default=True, help="Of the data: float64, too.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write a picture (.png).")
 @click.option("--force", is_flag=True, help="Replace the fitted model in the file.")
-@click.option("--dry-run", is_flag=True, help="Print the resolved configuration and stop.")
+@click.option("--dry-run", is_flag=True, help="Check all that can be told before a fit, and stop.")
 @settings_option
 @device_option
 @threads_option
@@ -48,51 +49,68 @@ def command(name, data, out, force, dry_run, report, device, threads, console: C
     a table (.csv), an array (.npz, .h5), or a dump of samples. The training split is fitted to,
     the test split judges. Options of the model: --set fit.OPTION=VALUE.
     """
-    from scoresde.fit import carry_out, check_place, settings_of, write
-    from scoresde.jobs import dtype_named
+    again = "the same call begins the fit anew"
+    with stoppable(f"no model was written; {again}") as stopping:
+        from scoresde.fit import carry_out, check_place, planned, write
+        from scoresde.jobs import dtype_named
 
-    sizes = sizes_of(options["k"])
+        sizes = sizes_of(options["k"])
+        settings = _settings(name, data, sizes, options)
+        out = out or Path(f"{name}-{Path(data).stem}.safetensors")
+        check_place(out, force=force, report=report)
+        check_device(device)
+        plan = planned(
+            settings,
+            start=options["start"],
+            n=options["n"],
+            dtype=dtype_named(options["dtype"]),
+            device=device,
+            ks=sizes if len(sizes) > 1 else (),
+            criterion=options["criterion"] or "bic",
+        )
+        if dry_run:
+            from scoresde import config
+
+            console.show(config.to_toml(settings.resolved()).rstrip())
+            console.show(f"# {plan.told()}, into {out}")
+            console.result({"out": str(out), **settings.resolved(), **plan.facts()})
+            return
+        set_threads(threads, console)
+        total = len(plan.ks) or bound_of(plan.estimator)
+        with console.progress("fitting", total) as bar:
+            fitting = carry_out(
+                plan,
+                on_iteration=_counted(bar, console),
+                on_candidate=_candidates(bar, console),
+            )
+        stopping.told = f"the model was about to be written: {out}, if there, is whole; {again}"
+        written = write(out, fitting, force=force)
+        undrawn = "" if report is None else ", and the picture was not drawn"
+        stopping.told = f"the model is in {out}{undrawn}"
+        if fitting.data.features:
+            console.warn("the data's given columns are left out: the model is of p(x) alone")
+        if report is not None:
+            from scoresde.fit.picture import draw_fit
+
+            draw_fit(report, fitting, force=force)
+            stopping.told = f"the model is in {out}, the picture in {report}"
+        _tell_all(fitting, out, report, written, console)
+
+
+def _settings(name: str, data: str, sizes: list[int], options: dict):
+    """The configuration of a command line."""
+    from scoresde.fit import settings_of
+
     if options["criterion"] is not None and len(sizes) < 2:
         raise click.UsageError("--criterion chooses among several k; give them by --k 2..8")
     twice = [s for s in options["settings"] if s.replace(" ", "").startswith("fit.k=")]
     if len(sizes) > 1 and twice:
         raise click.UsageError(f"--k {options['k']} and --set {twice[0]} exclude each other")
-    settings = settings_of(
-        name, data, given_of(name, options, sizes), options["settings"], seed=options["seed"]
-    )
-    out = out or Path(f"{name}-{Path(data).stem}.safetensors")
-    if dry_run:
-        from scoresde import config
+    given = given_of(name, options, sizes)
+    return settings_of(name, data, given, options["settings"], seed=options["seed"])
 
-        console.show(config.to_toml(settings.resolved()))
-        console.result({"out": str(out), **settings.resolved()})
-        return
-    check_place(out, force=force, report=report)
-    check_device(device)
-    dtype = dtype_named(options["dtype"])
-    set_threads(threads, console)
-    estimator = settings.build("fit")
-    several = sizes if len(sizes) > 1 else []
-    with console.progress("fitting", len(several) or bound_of(estimator)) as bar:
-        fitting = carry_out(
-            settings,
-            estimator=estimator,
-            start=options["start"],
-            n=options["n"],
-            dtype=dtype,
-            device=device,
-            ks=several,
-            criterion=options["criterion"] or "bic",
-            on_iteration=_counted(bar, console),
-            on_candidate=_candidates(bar, console),
-        )
-    written = write(out, fitting, force=force)
-    if fitting.data.features:
-        console.warn("the data's given columns are left out: the model is of p(x) alone")
-    if report is not None:
-        from scoresde.fit.picture import draw_fit
 
-        draw_fit(report, fitting)
+def _tell_all(fitting, out: Path, report: Path | None, written: dict, console: Console) -> None:
     tell(fitting, out, report, console)
     console.result(
         {
@@ -100,7 +118,7 @@ def command(name, data, out, force, dry_run, report, device, threads, console: C
             "estimator": fitting.name,
             "data": fitting.data.name,
             "options": fitting.settings.resolved()["fit"],
-            "seed": settings.seed,
+            "seed": fitting.settings.seed,
             **fitting.figures(),
             "trace": list(fitting.model.trace),
             "seconds": fitting.seconds,
@@ -139,9 +157,10 @@ def given_of(name: str, options: dict, sizes: list[int]) -> dict:
     """The estimator's options that have a flag of their own, where they were given."""
     from scoresde.config import options_of
     from scoresde.estimators import ESTIMATORS
+    from scoresde.fit import FLAGS
 
     known = options_of(ESTIMATORS[name])
-    given = {key: options[key] for key in SHORTCUTS if options[key] is not None}
+    given = {key: options[key] for key in FLAGS if key != "k" and options[key] is not None}
     if sizes:
         given["k"] = sizes[0]  # of several, the one chosen takes its place
     for key in given:
@@ -192,13 +211,13 @@ def tell(fitting, out: Path, report: Path | None, console: Console) -> None:
     """What came of it, in words."""
     model, data = fitting.model, fitting.data
     shape = "x".join(map(str, data.event_shape))
-    ended = "" if not model.iterations else f", {model.iterations} iterations"
+    ended = "" if not model.iterations else f", {counted(model.iterations, 'iteration')}"
     if model.trace:
         ended += f" to an objective of {model.trace[-1]:.6g}"
     if not model.converged:
         ended += ", not converged (max_iterations allows more)"
     console.say(
-        f"{fitting.name} fitted to {fitting.rows} rows of {data.name} ({shape}) in "
+        f"{fitting.name} fitted to {counted(fitting.rows, 'row')} of {data.name} ({shape}) in "
         f"{fitting.seconds:.3g} s{ended}"
     )
     console.say(f"log-likelihood of a datum, held out: {fitting.held_out.told()}")

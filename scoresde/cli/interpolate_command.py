@@ -8,6 +8,7 @@ import click
 
 from scoresde.cli import carry_options as carry
 from scoresde.cli.console import Console, common
+from scoresde.errors import counted
 
 
 @click.command("interpolate")
@@ -52,7 +53,9 @@ def command(model, pairs, points, along, latents, console: Console, **options):
     if options["report"] is not None:
         _draw(options["report"], job, made, source)
     nfe = float(made.nfe.mean())
-    line = f"{len(pairs)} ways of {points} points, {nfe:.4g} evaluations each"
+    line = (
+        f"{counted(len(pairs), 'way')} of {counted(points, 'point')}, {nfe:.4g} evaluations each"
+    )
     carry.tell(job, made, options, console, line, {"nfe": nfe})
 
 

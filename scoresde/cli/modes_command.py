@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from scoresde.cli.console import (
     set_threads,
     threads_option,
 )
+from scoresde.errors import counted
 
 SHOWN = 4  # coordinates of a mode in the table; --json has all
 
@@ -39,9 +41,10 @@ def command(model, n, seed, level, device, threads, console: Console, **options)
     the curvature (the Hessian's largest eigenvalue) in those of the model.
     """
     from scoresde.checkpointed import open_source
-    from scoresde.errors import UsageError
+    from scoresde.errors import CapabilityError, UsageError
     from scoresde.jobs import dtype_named
     from scoresde.langevin import modes
+    from scoresde.langevin.starts import check_count
     from scoresde.processes import CLEAN
 
     check_device(device)
@@ -52,30 +55,54 @@ def command(model, n, seed, level, device, threads, console: Console, **options)
     set_threads(threads, console)
     process = source.process
     if level is not None:
-        at = process.at_log_snr(level)
+        at = _level(process, level)
     else:
         at = CLEAN if source.exact else process.at(process.t_min)
-    starts = (
-        None if source.exact else _samples(source, n, seed, device, options["dtype"]) * at.alpha
-    )
-    found = modes(
-        source.model,
-        starts,
-        level=at,
-        n=n,
-        seed=seed,
-        tolerance=options["tolerance"],
-        max_iterations=options["iterations"],
-    )
+    starts = None
+    if not source.exact:
+        check_count(n, tuple(source.model.event_shape))
+        starts = _samples(source, n, seed, device, options["dtype"]) * at.alpha
+    with console.progress("climbing", 1.0) as bar:
+        try:
+            found = modes(
+                source.model,
+                starts,
+                level=at,
+                n=n,
+                seed=seed,
+                tolerance=options["tolerance"],
+                max_iterations=options["iterations"],
+                on_climbed=lambda done, of: bar(done / of, f"{done} of {counted(of, 'start')}"),
+            )
+        except CapabilityError as error:
+            way = "" if level is not None else "; or its modes at a noise level: --level LOG-SNR"
+            raise CapabilityError(f"{error}{way}") from None
     result = _told(source, at, found)
     console.show(_table(result["modes"]))
     console.say(
-        f"{len(found.x)} modes of {source.description} from {found.starts} starts; "
-        f"{found.saddles} ended at saddles, {found.unconverged} did not arrive"
+        f"{counted(len(found.x), 'mode')} of {source.description} from "
+        f"{counted(found.starts, 'start')}; {found.saddles} ended at saddles, "
+        f"{found.unconverged} did not arrive"
     )
     if found.log_density is None:
         console.say("the model offers no log-density: modes stand by how many starts they drew")
     console.result(result)
+
+
+def _level(process, log_snr: float):
+    """The level of a log-SNR; `UsageError` for one that the process does not reach."""
+    from scoresde.errors import OptionError, UsageError
+
+    low, high = process.at(1.0).log_snr, process.at(process.t_min).log_snr
+    try:
+        if not math.isfinite(log_snr):
+            raise OptionError
+        return process.at_log_snr(log_snr)
+    except OptionError:
+        raise UsageError(
+            f"--level {log_snr}: the log SNR of this process runs from {low:.4g} (noise) to "
+            f"{high:.4g} (data); leave --level out for the law without noise"
+        ) from None
 
 
 def _samples(source, n: int, seed: int, device: str, dtype: str):
@@ -93,8 +120,6 @@ def _samples(source, n: int, seed: int, device: str, dtype: str):
 
 def _told(source, at, found) -> dict:
     """What was found as JSON has it, in the units of the data."""
-    import math
-
     shape = tuple(source.model.event_shape)
     x = source.scaling.undo(found.x / at.alpha)
     volume = source.scaling.log_volume(shape) - math.prod(shape) * math.log(at.alpha)

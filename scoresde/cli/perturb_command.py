@@ -8,6 +8,7 @@ import click
 
 from scoresde.cli import carry_options as carry
 from scoresde.cli.console import Console, common
+from scoresde.errors import counted
 
 
 @click.command("perturb")
@@ -27,9 +28,10 @@ def command(model, console: Console, **options):
         raise click.UsageError("--resume and --force exclude each other")
     from scoresde.transport import Perturbation, origin_of
 
-    settings, process, table, scaling, shape, text = _opened(model, options)
+    settings, process, table, scaling, shape, text, recorded = _opened(model, options)
     grid = _grid(options)
     origin = origin_of(settings, options["data"], seed=options["seed"], event_shape=shape)
+    carry.tell_of_changes(origin, recorded, console)
     names = ("seed", "first_id", "n", "batch", "dtype")
     job = Perturbation(
         origin=origin,
@@ -47,14 +49,15 @@ def command(model, console: Console, **options):
         states = job.scaling.apply(made.trajectory.astype("float64"))
         title = f"perturb: {origin.name}, {table['name']}"
         draw_paths(options["report"], states, job.levels, title=title)
-    line = f"{made.rows_done} forward paths over {len(job.levels)} levels"
+    line = f"{counted(made.rows_done, 'forward path')} over {counted(len(job.levels), 'level')}"
     carry.tell(job, made, options, console, line, {"points": len(job.levels)})
 
 
 def _opened(model: Path, options: dict):
-    """(settings, process, its table, scaling, event shape, description).
+    """(settings, process, its table, scaling, event shape, description, the data's fingerprint).
 
-    A configuration of data has no scaling or shape but those of the data: None.
+    A configuration of data has no scaling or shape but those of the data: None. A fingerprint is
+    that of the data that the model was made of; '' where there is none.
     """
     from scoresde import config
     from scoresde.checkpointed import open_source
@@ -71,9 +74,11 @@ def _opened(model: Path, options: dict):
             table = {"name": table} if isinstance(table, str) else table
             made = config.from_tables(config.override({"process": table}, chosen))
             text = f"data of {model.name}"
-            return settings, made.build("process"), made.resolved()["process"], None, None, text
+            process, table = made.build("process"), made.resolved()["process"]
+            return settings, process, table, None, None, text, ""
     source = under(open_source(model), options["process"], options["settings"])
     facts = source.scaling, tuple(source.model.event_shape), source.description
+    facts = *facts, source.data_fingerprint
     return source.config, source.process, source.process_table, *facts
 
 

@@ -15,6 +15,7 @@ from scoresde.cli.console import (
     settings_option,
     threads_option,
 )
+from scoresde.errors import counted
 
 LARGEST_SHARE = 0.01
 
@@ -116,7 +117,7 @@ def command(
             raise
     nfe, networks = float(made.nfe.mean()), attributes["provenance"]["evaluations_per_call"]
     each = f"{nfe:.4g} evaluations each" + (f" of {networks} networks" if networks > 1 else "")
-    console.say(f"{made.rows_done} samples of {source.description}, {each}: {out}")
+    console.say(f"{counted(made.rows_done, 'sample')} of {source.description}, {each}: {out}")
     console.result({"out": str(out), "rows": made.rows_done, "nfe": nfe, **attributes["identity"]})
 
 

@@ -20,7 +20,7 @@ from scoresde.data.labels import labels_of
 from scoresde.data.moments import Moments, in_float32, survey
 from scoresde.data.scaling import Scaling
 from scoresde.data.splits import check_split, split
-from scoresde.errors import DataError, OptionError
+from scoresde.errors import DataError, OptionError, counted
 from scoresde.families import unknown
 
 ScalingName = Literal["standardise", "range", "none"]
@@ -75,9 +75,9 @@ class Arrays(ABC):
         """Rows of an array in model space, float32 (len(index), *event)."""
         return in_memory(array, index, scaling)
 
-    def load(self) -> Dataset:
-        if not Path(self.path).is_file():
-            raise DataError(f"there is no file {self.path}")
+    def load(self, *, missing: bool = False) -> Dataset:
+        """The splits; `missing` lets NaN pass, for entries that are missing."""
+        check_file(self.path)
         with self._open() as readers:
             rows = self._read(readers, self.key)
             test = self._read(readers, self.test_key) if self.test_key else rows
@@ -95,7 +95,7 @@ class Arrays(ABC):
             ours, theirs = split(
                 len(rows), self.train_fraction, self.seed, self.path, "a test_key"
             )
-        scaling = self._scaling(rows, test, ours)
+        scaling = self._scaling(rows, test, ours, missing)
         return Dataset(
             name=Path(self.path).stem,
             train=self._rows(rows, ours, scaling),
@@ -107,14 +107,18 @@ class Arrays(ABC):
             flip=self.flip,
         )
 
-    def _scaling(self, rows: np.ndarray, test: np.ndarray, ours: np.ndarray) -> Scaling:
+    def _scaling(
+        self, rows: np.ndarray, test: np.ndarray, ours: np.ndarray, missing: bool
+    ) -> Scaling:
         training = np.zeros(len(rows), dtype=bool)
         training[ours] = True
-        fitted, everyone = survey(rows, training, self._name(self.key))
+        fitted, everyone = survey(rows, training, self._name(self.key), missing=missing)
         surveyed = [everyone]
         if test is not rows:
             nobody = np.zeros(len(test), dtype=bool)
-            surveyed.append(survey(test, nobody, self._name(self.test_key))[1])
+            name = self._name(self.test_key)
+            surveyed.append(survey(test, nobody, name, missing=missing)[1])
+        fitted.refuse_empty(self._name(self.key))
         try:
             with np.errstate(over="ignore"):  # found right after, and named
                 scaling = self._fit(fitted)
@@ -144,7 +148,8 @@ class Arrays(ABC):
             names = [name for name in readers if name not in others]
             if len(names) != 1:
                 raise DataError(
-                    f"{self.path} holds {len(names)} arrays ({', '.join(names)}); name one by key"
+                    f"{self.path} holds {counted(len(names), 'array')} ({', '.join(names)}); "
+                    "name one by key"
                 )
             key = names[0]
         array = self._find(readers, key)()
@@ -172,6 +177,14 @@ class NpzArray(Arrays):
 
     def _open(self) -> AbstractContextManager[Readers]:
         return open_npz(self.path)
+
+
+def check_file(path: str | Path) -> None:
+    """Raises `DataError` unless there is a file of that name."""
+    if Path(path).is_dir():
+        raise DataError(f"{path} is a folder, where a file of data is wanted")
+    if not Path(path).is_file():
+        raise DataError(f"there is no file {path}")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scoresde.data.scaling import Scaling
-from scoresde.errors import DataError
+from scoresde.errors import DataError, counted
 
 BLOCK = 2**19  # elements in a block: 4 MB of float64
 
@@ -148,4 +148,7 @@ def _check(name: str, split: str, labels: Tensor | None, rows: int) -> None:
             "for a label not given"
         )
     if len(labels) != rows:
-        raise DataError(f"{name}: {len(labels)} labels for {rows} rows of the {split} split")
+        raise DataError(
+            f"{name}: {counted(len(labels), 'label')} for {counted(rows, 'row')} of the {split} "
+            "split"
+        )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scoresde.data.arrays import check_file
 from scoresde.errors import DataError
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -50,8 +51,7 @@ def read_idx(path: str | Path) -> np.ndarray:
 
 
 def _content(path: Path) -> bytes:
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
+    check_file(path)
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if content[:2] == GZIP else content

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoresde.errors import DataError
+from scoresde.errors import DataError, counted
 
 MOST = 65_536  # classes; a label beyond it is a number of another sort
 
@@ -28,7 +28,7 @@ def labels_of(array: object, rows: int, what: str) -> Tensor:
             f"{what} has shape {array.shape}; labels are (n,) for classes or (n, k) for vectors"
         )
     if len(array) != rows:
-        raise DataError(f"{what} has {len(array)} labels for {rows} rows")
+        raise DataError(f"{what} has {counted(len(array), 'label')} for {counted(rows, 'row')}")
     return _vectors(array, what) if array.ndim == 2 else _classes(array, what)
 
 

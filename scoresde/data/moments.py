@@ -6,7 +6,7 @@ import numpy as np
 
 from scoresde.data.dataset import block_rows
 from scoresde.data.scaling import Scaling, or_one
-from scoresde.errors import DataError
+from scoresde.errors import DataError, counted
 
 
 class Moments:
@@ -15,6 +15,7 @@ class Moments:
     Blocks A and B are merged by n = n_A + n_B, d = mean_B - mean_A, mean = mean_A + d n_B/n,
     M = M_A + M_B + d^2 n_A n_B/n (Chan, Golub & LeVeque 1983, eq. 2.1), so that rows of any number
     take the memory of one block. The result depends on the order of blocks by rounding alone.
+    NaN, an entry that is missing, does not count.
     """
 
     def __init__(self, event_shape: tuple[int, ...]):
@@ -28,18 +29,22 @@ class Moments:
         if not len(block):
             return
         n = len(block) if self.axis == 0 else block.size
-        mean = block.mean(axis=self.axis)
+        total_of = np.sum
+        if np.isnan(block).any():
+            n, total_of = (~np.isnan(block)).sum(axis=self.axis), np.nansum
+        mean = total_of(block, axis=self.axis) / np.maximum(n, 1)
         total = self.count + n
+        of = np.maximum(total, 1)
         gap = mean - self.mean
         self.squares = (
             self.squares
-            + np.square(block - mean).sum(axis=self.axis)
-            + gap * (self.count * n / total) * gap
+            + total_of(np.square(block - mean), axis=self.axis)
+            + gap * (self.count * n / of) * gap
         )
-        self.mean = self.mean + gap * (n / total)
+        self.mean = self.mean + gap * (n / of)
         self.count = total
-        self.low = np.minimum(self.low, block.min(axis=self.axis))
-        self.high = np.maximum(self.high, block.max(axis=self.axis))
+        self.low = np.fmin(self.low, np.fmin.reduce(block, axis=self.axis))
+        self.high = np.fmax(self.high, np.fmax.reduce(block, axis=self.axis))
 
     def standardising(self) -> Scaling:
         """Mean zero, unit root-mean-square deviation; what is constant is only shifted."""
@@ -51,11 +56,23 @@ class Moments:
         middle, half = 0.5 * self.low + 0.5 * self.high, 0.5 * self.high - 0.5 * self.low
         return Scaling(shift=middle.tolist(), scale=or_one(half, middle))
 
+    def refuse_empty(self, what: str) -> None:
+        """Raises `DataError` where a column has no entry."""
+        empty = np.flatnonzero(np.broadcast_to(self.count, self.mean.shape) == 0)
+        if len(empty):
+            raise DataError(
+                f"{what}: column {empty[0]} is missing in every row of the training split; leave "
+                "it out"
+            )
 
-def survey(rows: np.ndarray, training: np.ndarray, what: str) -> tuple[Moments, Moments]:
+
+def survey(
+    rows: np.ndarray, training: np.ndarray, what: str, *, missing: bool = False
+) -> tuple[Moments, Moments]:
     """(moments of the training rows, of all rows) in one pass in the order of the file.
 
     rows: an array (n, *event) or what reads slices like one.  training: mask (n,).
+    missing: NaN stands for an entry that is missing, and does not count.
 
     Raises:
         DataError: a value that is not finite; the message counts them and names the first.
@@ -66,7 +83,7 @@ def survey(rows: np.ndarray, training: np.ndarray, what: str) -> tuple[Moments, 
     with np.errstate(over="ignore", invalid="ignore"):  # the scaling refuses what overflows
         for begin in range(0, len(training), step):
             block = np.asarray(rows[begin : begin + step]).astype(np.float64)
-            odd = ~np.isfinite(block)
+            odd = np.isinf(block) if missing else ~np.isfinite(block)
             if odd.any():
                 place = np.argwhere(odd)[0].tolist()
                 at = at or [place[0] + begin, *place[1:]]
@@ -74,7 +91,8 @@ def survey(rows: np.ndarray, training: np.ndarray, what: str) -> tuple[Moments, 
             ours.add(block[training[begin : begin + step]])
             everyone.add(block)
     if bad:
-        raise DataError(f"{what} has {bad} values that are not finite, the first at index {at}")
+        odd = f"{counted(bad, 'value')} that {'is' if bad == 1 else 'are'} not finite"
+        raise DataError(f"{what} has {odd}, the first at index {at}")
     return ours, everyone
 
 
@@ -82,4 +100,5 @@ def in_float32(everyone: Moments, scaling: Scaling) -> bool:
     """Whether every value that was surveyed is finite in float32 once it is scaled."""
     with np.errstate(over="ignore"):
         ends = [scaling.apply(end).astype(np.float32) for end in (everyone.low, everyone.high)]
-    return bool(np.isfinite(ends).all())
+    unseen = np.broadcast_to(everyone.count, everyone.mean.shape) == 0
+    return bool((np.isfinite(ends) | unseen).all())

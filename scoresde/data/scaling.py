@@ -46,7 +46,12 @@ class Scaling:
 
     def log_volume(self, event_shape: tuple[int, ...]) -> float:
         """log |d raw / d model| on one event: log p_raw(x_raw) = log p_model(x) - log_volume."""
-        return float(np.log(np.broadcast_to(np.asarray(self.scale), event_shape)).sum())
+        return float(self.log_volumes(event_shape).sum())
+
+    def log_volumes(self, event_shape: tuple[int, ...]) -> np.ndarray:
+        """log |d raw / d model| of each element of the flattened event, float64 (d,)."""
+        scale = np.asarray(self.scale, dtype=np.float64)
+        return np.log(np.broadcast_to(scale, event_shape)).reshape(-1)
 
     def to_dict(self) -> dict:
         """Plain numbers and lists, fit for JSON."""

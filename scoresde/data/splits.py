@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import PCG64, Generator
 
-from scoresde.errors import DataError, OptionError
+from scoresde.errors import DataError, OptionError, counted
 
 
 def check_split(train_fraction: float, seed: int) -> None:
@@ -25,8 +25,8 @@ def split(count: int, train_fraction: float, seed: int, source: str, way_out: st
     n_train = round(train_fraction * count)
     if n_train in (0, count):
         raise DataError(
-            f"{source}: train_fraction {train_fraction} of {count} rows leaves a split empty; "
-            f"give more rows or {way_out}"
+            f"{source}: train_fraction {train_fraction} of {counted(count, 'row')} leaves a split "
+            f"empty; give more rows or {way_out}"
         )
     order = Generator(PCG64(seed)).permutation(count)
     return order[:n_train], order[n_train:]
@@ -36,8 +36,8 @@ def first(index: np.ndarray, count: int, source: str) -> np.ndarray:
     """The first `count` rows of a training split, all for 0; `DataError` for more than it has."""
     if count > len(index):
         raise DataError(
-            f"{source}: n_train is {count} and the training split has {len(index)} rows; ask for "
-            "fewer, or for all by 0"
+            f"{source}: n_train is {count} and the training split has "
+            f"{counted(len(index), 'row')}; ask for fewer, or for all by 0"
         )
     return index[:count] if count else index
 

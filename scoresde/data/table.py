@@ -9,13 +9,14 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from scoresde.data.arrays import open_npz
+from scoresde.data.arrays import check_file, open_npz
 from scoresde.data.dataset import Dataset
 from scoresde.data.lattice import dequantised, is_discrete
+from scoresde.data.moments import Moments
 from scoresde.data.scaling import Scaling
 from scoresde.data.splits import check_split, split
 from scoresde.data.table_file import Columns, read_csv
-from scoresde.errors import DataError, OptionError
+from scoresde.errors import DataError, OptionError, counted
 from scoresde.families import unknown
 from scoresde.kernels.noise import check_seed
 
@@ -63,15 +64,16 @@ class Table:
             raise OptionError(f"delimiter is one character, got {self.delimiter!r}")
         check_split(self.train_fraction, check_seed(self.seed))
 
-    def load(self) -> Dataset:
-        if not Path(self.path).is_file():
-            raise DataError(f"there is no file {self.path}")
+    def load(self, *, missing: bool = False) -> Dataset:
+        """The splits; `missing` lets empty cells and NaN pass, for entries that are missing."""
+        check_file(self.path)
         if Path(self.path).suffix.lower() == ".npz":
-            table, columns, held_back = self._archive()
+            table, columns, held_back = self._archive(missing)
         elif self.split is not None:
             raise DataError(f"{self.path}: split {self.split} needs an .npz file with {MASK!r}")
         else:
-            (table, columns), held_back = read_csv(self.path, self.delimiter, self.header), None
+            read = read_csv(self.path, self.delimiter, self.header, missing=missing)
+            (table, columns), held_back = read, None
         if held_back is None:
             parts = split(
                 len(table), self.train_fraction, self.seed, self.path, f"a split by {MASK!r}"
@@ -102,7 +104,7 @@ class Table:
             given_scaling=given_scaling or Scaling(),
         )
 
-    def _archive(self) -> tuple[np.ndarray, Columns, np.ndarray | None]:
+    def _archive(self, missing: bool) -> tuple[np.ndarray, Columns, np.ndarray | None]:
         with open_npz(self.path) as readers:
             wanted = [self.key] + ([] if self.split is None else [MASK])
             for name in wanted:
@@ -116,11 +118,11 @@ class Table:
                 "(n, columns) of real numbers"
             )
         table = table.astype(np.float64)
-        bad = np.argwhere(~np.isfinite(table))
+        bad = np.argwhere(np.isinf(table) if missing else ~np.isfinite(table))
         if len(bad):
             row, column = bad[0].tolist()
             raise DataError(
-                f"{where} has {len(bad)} values that are not finite, the first in row {row}, "
+                f"{where} has {counted(len(bad), 'value')} not finite, the first in row {row}, "
                 f"column {column}: {table[row, column]}; fill in or remove the rows"
             )
         columns = Columns(table.shape[1])
@@ -134,7 +136,9 @@ class Table:
                 "the rows to hold back"
             )
         if self.split >= mask.shape[1]:
-            raise DataError(f"{where} has {mask.shape[1]} splits, from 0; no split {self.split}")
+            raise DataError(
+                f"{where} has {counted(mask.shape[1], 'split')}, from 0; no split {self.split}"
+            )
         held_back = mask[:, self.split]
         if held_back.all() or not held_back.any():
             raise DataError(f"{where}: split {self.split} leaves one side empty")
@@ -155,7 +159,15 @@ class Table:
         return data, given
 
     def _refuse_constant(self, train: np.ndarray, columns: Columns, used: list[int]) -> None:
-        constant = [j for j in used if (train[:, j] == train[0, j]).all()]
+        ends = zip(np.fmin.reduce(train), np.fmax.reduce(train), strict=True)
+        same = [low == high for low, high in ends]
+        empty = [j for j in used if np.isnan(train[:, j]).all()]
+        if empty:
+            raise DataError(
+                f"{self.path}: missing in every row of the training split: column "
+                f"{', '.join(map(columns.called, empty))}; leave out by drop = {empty}"
+            )
+        constant = [j for j in used if same[j]]
         if constant:
             raise DataError(
                 f"{self.path}: constant in the training split: column "
@@ -166,7 +178,7 @@ class Table:
         self, table: np.ndarray, columns: Columns, ours: np.ndarray, data: list[int]
     ) -> np.ndarray:
         """The table with noise in its discrete columns, if that is asked for."""
-        discrete = [j for j in data if is_discrete(table[ours, j])]
+        discrete = [j for j in data if is_discrete(seen(table[ours, j]))]
         if not discrete or self.discrete == "keep":
             return table
         if self.discrete == "refuse":
@@ -178,13 +190,21 @@ class Table:
             )
         table, rows = table.copy(), np.arange(len(table))
         for j in discrete:
-            table[:, j] = dequantised(table[:, j], table[ours, j], rows, j, self.seed)
+            here, training = rows[~np.isnan(table[:, j])], seen(table[ours, j])
+            table[here, j] = dequantised(table[here, j], training, here, j, self.seed)
         return table
+
+
+def seen(column: np.ndarray) -> np.ndarray:
+    """The entries of a column that are not missing."""
+    return column[~np.isnan(column)]
 
 
 def _standardised(columns: np.ndarray, parts: tuple) -> tuple[list[torch.Tensor], Scaling]:
     """(the two splits in model space, the scaling), by the first of them."""
+    moments = Moments(columns.shape[1:])
     with np.errstate(over="ignore"):  # a deviation that is not finite is refused by Scaling
-        scaling = Scaling.standardising(columns[parts[0]], per_column=True)
+        moments.add(columns[parts[0]])
+        scaling = moments.standardising()
     scaled = scaling.apply(columns).astype(np.float32)
     return [torch.from_numpy(scaled[part]) for part in parts], scaling

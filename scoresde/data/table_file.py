@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoresde.errors import DataError
+from scoresde.errors import DataError, counted
 from scoresde.families import unknown
 
 
@@ -28,17 +28,22 @@ class Columns:
                 raise DataError(f"{source}: {unknown('column', column, list(self.names))}")
             return self.names.index(column)
         if not -self.count <= column < self.count:
-            raise DataError(f"{source} has {self.count} columns, from 0; there is no {column}")
+            raise DataError(
+                f"{source} has {counted(self.count, 'column')}, from 0; there is no {column}"
+            )
         return column % self.count
 
     def called(self, column: int) -> str:
         return f"{column} ({self.names[column]!r})" if self.names else str(column)
 
 
-def read_csv(path: str, delimiter: str, header: bool | None) -> tuple[np.ndarray, Columns]:
+def read_csv(
+    path: str, delimiter: str, header: bool | None, *, missing: bool = False
+) -> tuple[np.ndarray, Columns]:
     """((n, columns) float64, the columns) of a text file in UTF-8; blank lines are passed over.
 
     header: whether the first line holds names; None: it does if none of its cells is a number.
+    missing: a cell that is empty or NaN gives NaN, for an entry that is missing.
 
     Raises:
         DataError: a cell that is empty, no number or not finite, named by line and column; lines
@@ -71,18 +76,18 @@ def read_csv(path: str, delimiter: str, header: bool | None) -> tuple[np.ndarray
             f"{path}, line {rows[0][0]} is one cell under the delimiter {delimiter!r}; it looks "
             f"like several: set delimiter = {other!r}"
         )
-    return np.array([_row(path, line, cells, columns) for line, cells in rows]), columns
+    return np.array([_row(path, line, cells, columns, missing) for line, cells in rows]), columns
 
 
-def _row(path: str, line: int, cells: list[str], columns: Columns) -> list[float]:
+def _row(path: str, line: int, cells: list[str], columns: Columns, missing: bool) -> list[float]:
     if len(cells) != columns.count:
         raise DataError(
-            f"{path}, line {line} has {len(cells)} cells, the first has {columns.count}; "
-            "is the delimiter right?"
+            f"{path}, line {line} has {counted(len(cells), 'cell')}, the first has "
+            f"{columns.count}; is the delimiter right?"
         )
-    numbers = [_number(cell) for cell in cells]
+    numbers = [math.nan if missing and not cell.strip() else _number(cell) for cell in cells]
     for j, number in enumerate(numbers):
-        if number is None or not math.isfinite(number):
+        if number is None or not (math.isfinite(number) or (missing and math.isnan(number))):
             what = "is no number" if number is None else "is not finite"
             what = what if cells[j].strip() else "is missing"
             raise DataError(

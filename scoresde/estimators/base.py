@@ -50,7 +50,7 @@ class Fitted(ABC):
                 f"the model was fitted to events of shape {tuple(self.event_shape)}, got x of "
                 f"shape {tuple(x.shape)}"
             )
-        return x.reshape(len(x), -1).to(torch.float64)
+        return x.flatten(1).to(torch.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,18 @@ class Estimator(ABC):
     """A recipe: options, and `fit`, which depends on the data, the seed and the options alone."""
 
     model: ClassVar[type[Fitted]]
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether rows may have NaN for missing entries.
+
+        The model's `log_prob` then takes them, too, and is that of the observed entries, and its
+        `impute` fills them in.
+        """
+        return False
+
+    def check(self, rows: int, event_shape: tuple[int, ...]) -> None:  # noqa: B027
+        """Refuses, as `fit` will, what data of n = `rows` and this event shape cannot bear."""
 
     @abstractmethod
     def fit(

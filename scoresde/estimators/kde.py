@@ -91,6 +91,10 @@ class KernelDensity(Estimator):
         if not whole or self.max_data < 2:
             raise OptionError(f"max_data is a whole number from 2 on, got {self.max_data!r}")
 
+    def check(self, rows: int, event_shape: tuple[int, ...]) -> None:
+        if isinstance(self.bandwidth, str) and rows < 2:
+            raise DataError(f"a bandwidth is chosen by at least 2 data, got {rows}; give a number")
+
     def fit(
         self, x: Tensor | Rows, *, seed: int = 0, on_iteration: OnIteration | None = None
     ) -> KernelDensityModel:
@@ -101,7 +105,8 @@ class KernelDensity(Estimator):
         and where copies of data let the likelihood grow without bound as h falls.
         """
         given = not isinstance(self.bandwidth, str)
-        points = checked(x, least=1 if given else 2)
+        points = checked(x)
+        self.check(len(points), tuple(points.shape[1:]))
         points = points if isinstance(points, Tensor) else points[0 : len(points)]
         n = len(points)
         flat = points.reshape(n, -1).to(torch.float64)

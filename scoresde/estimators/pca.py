@@ -171,6 +171,14 @@ class PCA(Estimator):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise OptionError(f"{name} is an integer of at least {least}, got {value!r}")
 
+    def check(self, rows: int, event_shape: tuple[int, ...]) -> None:
+        d = math.prod(event_shape)
+        spectrum.check_components(
+            self.components,
+            min(rows - 1, d),
+            f"{rows} centred data in {d} dimensions span no more",
+        )
+
     def fit(
         self, x: Tensor | Rows, *, seed: int = 0, on_iteration: OnIteration | None = None
     ) -> PCAModel:
@@ -178,9 +186,7 @@ class PCA(Estimator):
         x = checked(x, least=2, missing=True)  # NaN is refused below, with a way out
         event_shape = tuple(x.shape[1:])
         n, d = len(x), math.prod(event_shape)
-        spectrum.check_components(
-            self.components, min(n - 1, d), f"{n} centred data in {d} dimensions span no more"
-        )
+        self.check(n, event_shape)
         exact = self._exact(min(n, d))
         if exact:
             found = spectrum.exact(x, self.components)

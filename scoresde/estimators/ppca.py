@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scoresde.data.dataset import Rows
 from scoresde.densities import Gaussian
-from scoresde.errors import DataError, OptionError
+from scoresde.errors import DataError, OptionError, counted
 from scoresde.estimators.base import Estimator, Fitted, OnIteration, checked
 from scoresde.estimators.pca import PCA, result_dtype
 from scoresde.estimators.ppca_em import (
@@ -127,6 +127,19 @@ class PPCA(Estimator):
                 f"tolerance is in nats, finite, not negative; got {self.tolerance!r}"
             )
 
+    @property
+    def takes_missing(self) -> bool:
+        return self.method == "em"
+
+    def check(self, rows: int, event_shape: tuple[int, ...]) -> None:
+        d = math.prod(event_shape)
+        check_components(
+            self.components,
+            d - 1,
+            f"in {counted(d, 'dimension')} that leaves no direction to the noise",
+        )
+        check_components(self.components, rows - 2, f"{rows} data tell of no noise beside so many")
+
     def fit(
         self,
         x: Tensor | Rows,
@@ -137,13 +150,7 @@ class PPCA(Estimator):
     ) -> PPCAModel:
         """The model of data x (n, *event), n >= 3; `start` is where the EM begins."""
         x = checked(x, least=3, missing=True)
-        d = math.prod(x.shape[1:])
-        check_components(
-            self.components, d - 1, f"in {d} dimensions that leaves no direction to the noise"
-        )
-        check_components(
-            self.components, len(x) - 2, f"{len(x)} data tell of no noise beside so many"
-        )
+        self.check(len(x), tuple(x.shape[1:]))
         if self.method == "closed":
             if start is not None:
                 raise OptionError("the closed form has no start; use method = 'em', or no start")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,24 +39,43 @@ class Likelihood:
 
 
 def likelihood(
-    density: Density, x: Tensor | Rows, scaling: Scaling, *, device: str = "cpu"
+    density: Density,
+    x: Tensor | Rows,
+    scaling: Scaling,
+    *,
+    device: torch.device | str = "cpu",
+    partial: Callable[[Tensor], Tensor] | None = None,
 ) -> Likelihood:
     """log p of the first `EVALUATED` rows x (n, *event), which are given in model space.
 
     The density lies on `device`. The logarithm of the scaling's volume is subtracted, so the
-    figure is that of the data as given; bits a dimension are -nats / (d log 2).
+    figure is that of the data as given; bits a dimension are -nats / (d log 2). `partial` tells
+    log p of the observed entries of rows with NaN for the missing ones: then both volume and bits
+    are those of the observed entries, and rows without any do not count.
     """
-    rows = min(len(x), EVALUATED)
-    if rows == 0:
-        return Likelihood(rows=0, reason="the split has no rows")
+    values, entries = [], 0
+    volumes = torch.from_numpy(scaling.log_volumes(tuple(density.event_shape)))
+    whole = scaling.log_volume(tuple(density.event_shape))
     try:
-        parts = [
-            density.log_prob(x[begin : min(begin + _BLOCK, rows)].to(device, torch.float64))
-            for begin in range(0, rows, _BLOCK)
-        ]
+        for begin in range(0, min(len(x), EVALUATED), _BLOCK):
+            block = x[begin : min(begin + _BLOCK, EVALUATED)].to(device, torch.float64)
+            seen = ~block.isnan().flatten(1)
+            if partial is None or bool(seen.all()):
+                values.append(density.log_prob(block) - whole)
+                entries += seen.numel()
+                continue
+            some = seen.any(1)
+            if not bool(some.any()):
+                continue
+            volume = seen[some].to(volumes.dtype) @ volumes.to(device)
+            values.append(partial(block[some]) - volume)
+            entries += int(seen.sum())
     except CapabilityError as error:
-        return Likelihood(rows=rows, reason=str(error))
-    values = torch.cat(parts) - scaling.log_volume(tuple(density.event_shape))
+        return Likelihood(rows=min(len(x), EVALUATED), reason=str(error))
+    values = torch.cat(values) if values else torch.zeros(0)
+    rows = len(values)
+    if rows == 0:
+        return Likelihood(rows=0, reason="the split has no row with an entry")
     if not bool(torch.isfinite(values).all()):
         empty = not bool(torch.isnan(values).any() | (values == math.inf).any())
         reason = (
@@ -69,5 +89,5 @@ def likelihood(
         rows=rows,
         nats=mean,
         standard_error=float(values.std()) / math.sqrt(rows) if rows > 1 else None,
-        bits_per_dim=-mean / (density.dim * math.log(2.0)),
+        bits_per_dim=-mean * (rows / entries) / math.log(2.0),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import warnings
@@ -15,21 +16,26 @@ from scoresde.compare.panels import FAINT, INK, PALETTE, QUIET, draw_samples
 from scoresde.compare.report import save_picture
 from scoresde.data import Scaling
 from scoresde.densities import Density, FarFromDataWarning, Gaussian, GaussianMixture
-from scoresde.errors import CapabilityError
+from scoresde.errors import CapabilityError, UsageError
 from scoresde.fit.job import Fitting
+from scoresde.io.failure import explain
+from scoresde.io.placement import staged, write_at
 
 SHARES = (0.5, 0.9, 0.99)  # of the law's mass that a contour holds
 _DPI, _SIDE, _GRID, _SHOWN = 110, 4.6, 160, 2000
 _MOST_PARTS = 64
 
 
-def draw_fit(path: str | os.PathLike, fitting: Fitting, *, seed: int = 0) -> None:
+def draw_fit(
+    path: str | os.PathLike, fitting: Fitting, *, seed: int = 0, force: bool = False
+) -> None:
     """Write a PNG of a fit, in the units of the data.
 
     Of 2-D data: the data, contours that hold 50, 90 and 99 % of the model's mass, and the
     components' ellipses or the principal axes, at two deviations. Of 1-D data: their histogram
     and the density. Of other vectors: data and the model's draws on the first two principal axes
-    of the data; of images: tiles of both, and of the component means.
+    of the data; of images: tiles of both, and of the component means. Missing entries of the data
+    are filled in by the model. The file is put in place whole, and replaces another by `force`.
     Raises `UsageError` where `path` cannot be written.
     """
     density = fitting.model.density.to("cpu")
@@ -52,13 +58,25 @@ def draw_fit(path: str | os.PathLike, fitting: Fitting, *, seed: int = 0) -> Non
             draw_samples(axes, name, shown, first, None, size=9.0, invert=True)
             if project is not None:
                 axes.set_xlabel("first two principal axes of the data", size=8, color=QUIET)
-    save_picture(figure, path, _DPI)
+    _write(figure, path, force)
+
+
+def _write(figure: Figure, path: str | os.PathLike, force: bool) -> None:
+    picture = io.BytesIO()
+    save_picture(figure, picture, _DPI)
+    try:
+        with staged(path, overwrite=force) as descriptor:
+            write_at(descriptor, picture.getbuffer(), 0)
+    except OSError as error:
+        raise UsageError(f"cannot write the picture {path}: {explain(error, path)}") from error
 
 
 def _rows(fitting: Fitting, density: Density, seed: int):
     """(training data, draws of the model), at most 2,000 of each, in the units of the data."""
     undo = fitting.data.scaling.undo
     data = fitting.data.train[: min(_SHOWN, fitting.rows)].to(torch.float64)
+    if bool(data.isnan().any()):
+        data = fitting.model.impute(data.to(fitting.device)).cpu()
     return undo(data), undo(density.sample(torch.arange(_SHOWN), seed))
 
 

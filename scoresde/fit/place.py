@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from scoresde.densities import stored
@@ -11,20 +12,23 @@ from scoresde.fit.job import Fitting
 from scoresde.io import checkpoint
 
 SUFFIX = ".safetensors"
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def check_place(out: Path, *, force: bool = False, report: Path | None = None) -> None:
     """Refuses, before anything is computed, what could not or should not be written.
 
     `out` is a fitted model's file, `report` a picture's.
-    Raises `UsageError` for a name that is taken (unless `force`) or does not fit, and
-    `CheckpointError` for a file to be replaced that is no fitted model.
+    Raises `UsageError` for a name that is taken (unless `force`), does not fit or cannot be
+    written, and for a picture to be replaced that is none; `CheckpointError` for a file to be
+    replaced that is no fitted model.
     """
     if out.suffix != SUFFIX:
         raise UsageError(f"--out {out}: a fitted model's file ends in {SUFFIX}; name it so")
-    if not out.parent.is_dir():
-        raise UsageError(f"--out {out}: there is no folder {out.parent}; create it")
-    if out.exists():
+    _check_folder("--out", out)
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a folder; name a file in {SUFFIX}")
+    if os.path.lexists(out):
         if not force:
             raise UsageError(
                 f"there is a file {out} already; replace it by --force, or name another by --out"
@@ -39,8 +43,29 @@ def check_place(out: Path, *, force: bool = False, report: Path | None = None) -
         raise UsageError(f"--report {report}: the picture is a PNG; give it a name in .png")
     if report.is_dir():
         raise UsageError(f"--report {report} is a folder; name a file in .png")
-    if not report.parent.is_dir():
-        raise UsageError(f"--report {report}: there is no folder {report.parent}; create it")
+    _check_folder("--report", report)
+    if report.exists() and not force:
+        raise UsageError(
+            f"there is a file {report} already; replace it by --force, or name another by --report"
+        )
+    if report.exists() and not _is_png(report):
+        raise UsageError(
+            f"--report {report} is no PNG picture and is not replaced; name another file"
+        )
+
+
+def _check_folder(option: str, path: Path) -> None:
+    if not path.parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no folder {path.parent}; create it")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"{option} {path}: the folder {path.parent} cannot be written to; name another"
+        )
+
+
+def _is_png(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_PNG)) == _PNG
 
 
 def write(path: Path, fitting: Fitting, *, force: bool = False) -> dict:

@@ -17,6 +17,7 @@ from scoresde.io import dump
 
 FILES = {".csv": "table", ".tsv": "table", ".txt": "table", ".npz": "npz"}
 HDF5 = (".h5", ".hdf5", ".hdf")
+FLAGS = ("k", "components", "bandwidth", "structure", "method")  # options with one of their own
 KEPT = ("process", "sampler", "grid", "kernel", "chain")  # of a configuration: how to sample
 
 
@@ -36,7 +37,8 @@ def settings_of(
     fit.option=value come last.
 
     Raises `UnknownNameError` for names of neither family, `UsageError` for other sections in an
-    override and for files that cannot be meant.
+    override, for files that cannot be meant and for a lack of an option that has no default, and
+    `DataError` for a folder in place of a file.
     """
     member, _ = ESTIMATORS.find(name)
     tables = _tables(data)
@@ -51,7 +53,17 @@ def settings_of(
         if section not in ("data", "fit", "process"):
             raise UsageError(f"--set {setting}: a fit has the sections data, fit and process")
         _name_default(member, tables["fit"], setting)
-    return config.from_tables(config.override(tables, overrides))
+    tables = config.override(tables, overrides)
+    _refuse_lack(name, member, tables["fit"])
+    return config.from_tables(tables)
+
+
+def _refuse_lack(name: str, member: type, fit: dict) -> None:
+    """Names the flag of an option that has no default and was not given."""
+    for key, parameter in config.options_of(member).items():
+        if parameter.default is parameter.empty and key not in fit:
+            way = f"--{key}" if key in FLAGS else f"--set fit.{key}=VALUE"
+            raise UsageError(f"{name} needs the option {key!r}; give it by {way}")
 
 
 def _name_default(member: type, fit: dict, setting: str) -> None:
@@ -67,8 +79,12 @@ def _name_default(member: type, fit: dict, setting: str) -> None:
 
 def _tables(data: str) -> dict:
     """Plain tables with [data], and what else of a configuration a fit keeps."""
+    if not data.strip():
+        raise UsageError("the data have no name: give a data set's, or a file")
     path = Path(data)
     suffix = path.suffix.lower()
+    if suffix in (".toml", *FILES, *HDF5) and path.is_dir():
+        raise DataError(f"{data} is a folder, where a file of data is wanted; name a file in it")
     if suffix == ".toml":
         settings = config.load(path)
         if "data" not in settings:

@@ -3,7 +3,8 @@ r"""Langevin dynamics without noise: x <- x + delta s(x), gradient ascent on log
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -33,6 +34,14 @@ class Ascent:
     score_norm: Tensor
     length: Tensor
     log_density: Tensor | None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Ascent]) -> Ascent:
+        """Ascents one after the other, rows by rows."""
+        columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(cls)}
+        valued = parts[0].log_density is not None
+        kept = (name for name in columns if valued or name != "log_density")
+        return cls(**{"log_density": None, **{name: torch.cat(columns[name]) for name in kept}})
 
 
 def ascend(

@@ -9,24 +9,24 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from scoresde.densities import Density
-from scoresde.densities.derived import plain
 from scoresde.densities.kde import FarFromDataWarning
 from scoresde.errors import OptionError
-from scoresde.kernels import Purpose, normal
 from scoresde.langevin.ascent import Ascent, ascend, check_states, evaluated
 from scoresde.langevin.coordinates import FLAT, Coordinates, inverted, sharpened, times, white
+from scoresde.langevin.starts import first_states
 from scoresde.processes import CLEAN, NoiseLevel
 from scoresde.score import ExactScore, ScoreModel
 
-_CENTRES = 1024  # means of components, the heaviest, that ascents start from
 _LOCAL = 64  # dimensions up to which each ascent may have coordinates of its own
 _ROUND = 100  # iterations before an ascent is given new ones
+_BLOCK = 2**19  # numbers in the starts that climb at once: 4 MB of float64
 _PUSH = 1e-2  # of the local length, off a point that may be a saddle
 
 
@@ -60,6 +60,7 @@ def modes(
     tolerance: float = 1e-8,
     max_iterations: int = 2000,
     merge: float = 1e-3,
+    on_climbed: Callable[[int, int], None] | None = None,
 ) -> Modes:
     r"""The maxima of log p that ascents from `starts` (starts, *event) reach, at a level.
 
@@ -82,8 +83,10 @@ def modes(
     saddle if a way leads on from there, else a maximum. A saddle is dropped for the maxima that
     the two ways lead to (with a basin of no starts where it is their only witness).
 
-    Raises `OptionError` where there are no starts and for a model bound to labels; else as
-    `ascend`.
+    Starts climb in blocks; `on_climbed` is told how many have, and of how many.
+
+    Raises `OptionError` where there are no starts, for more draws than memory should hold and for
+    a model bound to labels; else as `ascend`.
     """
     if isinstance(model, Density):
         model = ExactScore(model)
@@ -102,36 +105,12 @@ def modes(
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FarFromDataWarning)  # of trials, which are then refused
         search = _Search(model, white(model, level).to(starts.device), climb, merge)
-        ends = search.climbed(starts)
+        ends = search.in_blocks(starts, on_climbed)
         order = torch.arange(len(starts), device=ends.x.device)
         if ends.log_density is not None:
             order = ends.log_density.argsort(descending=True, stable=True)
         found, saddles, lost = search.told_apart(ends, order[ends.converged[order]])
     return _table(ends, found, saddles, lost)
-
-
-def first_states(model: ScoreModel, level: NoiseLevel, n: int, seed: int) -> Tensor:
-    """The means of an exact density's components, and n draws of its law at the level."""
-    if not isinstance(model, ExactScore):
-        raise OptionError(
-            f"modes of a {type(model).__name__} are searched from states that are given: "
-            "starts=x, samples of the model, say"
-        )
-    if isinstance(n, bool) or n < 0:
-        raise OptionError(f"n draws to start from are 0 or more, got {n}")
-    density, law = model.density, plain(model.density)
-    means = getattr(law, "means", getattr(law, "points", None))
-    ids = torch.arange(n, device=None if means is None else means.device)
-    noise = normal(seed, Purpose.START, 0, ids, tuple(density.event_shape))
-    drawn = level.alpha * density.sample(ids, seed) + level.sigma * noise
-    if means is not None:
-        if len(means) > _CENTRES:
-            means = means[law.weights.argsort(descending=True, stable=True)[:_CENTRES]]
-        centres = means.to(torch.float64).reshape(-1, *density.event_shape)
-        drawn = torch.cat([level.alpha * centres, drawn])
-    if len(drawn) == 0:
-        raise OptionError("there is no start: give n at least 1")
-    return drawn
 
 
 @dataclass(eq=False)
@@ -172,6 +151,15 @@ class _Search:
         at = Coordinates(self.model, x, root)
         ends = ascend(at, torch.zeros_like(x), **{**self.climb, "max_iterations": most})
         return replace(ends, x=at.x(ends.x))
+
+    def in_blocks(self, x: Tensor, on_climbed: Callable[[int, int], None] | None) -> Ascent:
+        """As `climbed`, a block of rows at a time."""
+        step, parts = max(1, _BLOCK // x[0].numel()), []
+        for begin in range(0, len(x), step):
+            parts.append(self.climbed(x[begin : begin + step]))
+            if on_climbed is not None:
+                on_climbed(min(begin + step, len(x)), len(x))
+        return Ascent.joined(parts)
 
     def climbed(self, x: Tensor) -> Ascent:
         """Where ascents from x end, each given new coordinates every so often."""

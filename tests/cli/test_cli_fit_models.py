@@ -128,11 +128,15 @@ REFUSED = {
         ["fit", "pca", *MOONS, "--components", "1", "--start", "gmm.safetensors"],
         "takes no start",
     ),
+    "other k": (
+        ["fit", "kmeans", *MOONS, "--k", "2", "--start", "gmm.safetensors"],
+        "has 3 components, and k is 2",
+    ),
     "too many": (["fit", "gmm", *MOONS, "--k", "401"], "401"),
     "components": (["fit", "ppca", *MOONS, "--components", "3"], "components"),
     "structure": (["fit", "gmm", *MOONS, "--k", "3", "--structure", "round"], "structure"),
     "method": (["fit", "gmm", *MOONS, "--k", "3", "--method", "emm"], "Did you mean 'em'?"),
-    "no k": (["fit", "gmm", *MOONS], "needs the option 'k'"),
+    "no k": (["fit", "gmm", *MOONS], "give it by --k"),
 }
 
 
@@ -153,7 +157,8 @@ def test_data_that_have_changed_since_the_fit_are_told(here, capsys):
         np.savez("data.npz", data=np.random.default_rng(seed).normal(size=(60, 2)))
         if not changed:
             told(capsys, "fit", "gmm", "data.npz", "--k", "1", "-o", "m.safetensors")
-        arguments = ("m.safetensors", "--n", 3, "--out", f"{seed}.h5")
-        code, _, error = call(capsys, "encode", *arguments)
-        assert code == 0
-        assert ("the data set has changed since the model was made" in error) == changed
+        for command in ("encode", "perturb"):
+            arguments = ("m.safetensors", "--n", 3, "--out", f"{command}-{seed}.h5")
+            code, _, error = call(capsys, command, *arguments)
+            assert code == 0
+            assert ("the data set has changed since the model was made" in error) == changed

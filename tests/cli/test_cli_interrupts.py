@@ -50,3 +50,21 @@ def test_an_interrupted_training_says_how_to_go_on_and_does(here, capsys):
     assert (code, error) == (0, "")
     assert checkpoint.metadata(here / "run" / "checkpoint.safetensors")["step"] == step + 5
     assert len(log.read_text().splitlines()) >= 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_fit_says_so_and_leaves_nothing(here, number):
+    endless = ["--set", "fit.method.tolerance=0", "--set", "fit.method.max_iterations=10000000"]
+    fit = ["fit", "gmm", "moons", "--k", "9", *endless, "-o", "m.safetensors", "--report", "p.png"]
+    before = sorted(here.rglob("*"))
+    child = start([*fit, "-v"], here)
+    code, error = stopped_when(child, lambda: "iteration 3" in child.stderr.readline(), number)
+    stopped = {
+        signal.SIGTERM: (75, "error: stopped by SIGTERM"),
+        signal.SIGINT: (130, "interrupted"),
+    }
+    assert code == stopped[number][0]
+    told = "no model was written; the same call begins the fit anew"
+    assert f"{stopped[number][1]}: {told}" == error.splitlines()[-1]
+    assert "Traceback" not in error
+    assert sorted(here.rglob("*")) == before

@@ -91,6 +91,19 @@ def test_a_classifier_has_no_modes(here, capsys):
     assert "is a classifier" in error
 
 
+def test_an_empirical_law_is_searched_at_a_level_without_draws(here, capsys):
+    """At a log-SNR of -6 two points 1 apart are one mode, midway (by symmetry)."""
+    (here / "points.toml").write_text(
+        '[density]\nname = "kde"\npoints = [[0.0], [1.0]]\nbandwidth = 0.0\n'
+    )
+    code, _, error = call(capsys, "modes", "points.toml")
+    assert code == 1
+    assert "--level" in error
+    (mode,) = found(capsys, "points.toml", "--level", "-6", "--n", "0")["modes"]
+    assert mode["x"] == pytest.approx([0.5])
+    assert mode["starts"] == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -99,6 +112,9 @@ def test_a_classifier_has_no_modes(here, capsys):
         (["wells.toml", "--iterations", "0"], "max_iterations"),
         (["wells.toml", "--n", "-1"], "got -1"),
         (["wells.toml", "--dtype", "float8"], "float8"),
+        (["wells.toml", "--level", "nan"], "--level nan: the log SNR"),
+        (["wells.toml", "--level", "99"], "runs from -8.764"),
+        (["wells.toml", "--n", "1000000000"], "take 16.0 GB"),
     ],
 )
 def test_a_slip_is_named(here, capsys, arguments, named):

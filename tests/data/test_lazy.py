@@ -121,7 +121,7 @@ def test_refusals_are_those_of_the_version_in_memory(tmp_path):
         file["none"] = h5py.Empty("f4")
         file["empty"] = np.ones((0, 2))
     for key, words in (
-        ("nan", r"1 values that are not finite, the first at index \[140, 3\]"),
+        ("nan", r"1 value that is not finite, the first at index \[140, 3\]"),
         ("flat", "rows come first"),
         ("text", "real numbers are needed"),
         ("none", "rows come first|real numbers"),

@@ -148,8 +148,8 @@ def test_what_is_no_text_or_not_there(tmp_path):
     (tmp_path / "t.npz").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"no complete \.npz"):
         TABLE(path=str(tmp_path / "t.npz")).load()
-    for path in (tmp_path / "none.csv", tmp_path):
-        with pytest.raises(DataError, match="there is no file"):
+    for path, words in ((tmp_path / "none.csv", "there is no file"), (tmp_path, "is a folder")):
+        with pytest.raises(DataError, match=words):
             TABLE(path=str(path)).load()
 
 

@@ -12,7 +12,7 @@ from scoresde import config
 from scoresde.checkpointed import exact_source, open_source
 from scoresde.densities import GaussianMixture, load, save
 from scoresde.errors import CheckpointError, UsageError
-from scoresde.fit import carry_out, settings_of, write
+from scoresde.fit import carry_out, planned, settings_of, write
 from scoresde.generate import Request, generate
 from scoresde.io import checkpoint
 from scoresde.processes import NoiseLevel
@@ -38,7 +38,7 @@ def files(tmp_path_factory):
             estimator, data, options, overrides = FITS[name]
             settings = settings_of(estimator, data, options, overrides)
             path = folder / f"{name}.safetensors"
-            write(path, carry_out(settings))
+            write(path, carry_out(planned(settings)))
             made[name] = path
         return made[name]
 

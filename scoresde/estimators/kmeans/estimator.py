@@ -138,6 +138,10 @@ class KMeans(Estimator):
                 f"{self.tolerance!r}"
             )
 
+    def check(self, rows: int, event_shape: tuple[int, ...]) -> None:
+        if rows < self.k:
+            raise DataError(f"k = {self.k} centres need as many data, got {rows}; lower k")
+
     def fit(
         self,
         x: Tensor | Rows,
@@ -151,9 +155,8 @@ class KMeans(Estimator):
         `start` gives the first centres, (k, d) or (k, *event), and is climbed from once.
         """
         x = checked(x)
-        if len(x) < self.k:
-            raise DataError(f"k = {self.k} centres need as many data, got {len(x)}; lower k")
         event_shape = tuple(x.shape[1:])
+        self.check(len(x), event_shape)
         if start is not None:
             start = self._centres(start, event_shape)
         data = Centred(x, Frame.around(x))
@@ -179,11 +182,12 @@ class KMeans(Estimator):
 
     def _centres(self, start, event_shape: tuple[int, ...]) -> Tensor:
         start = as_float64("start", start, tuple({2, 1 + len(event_shape)}))
-        shapes = ((self.k, math.prod(event_shape)), (self.k, *event_shape))
+        # of vectors both are one shape
+        shapes = dict.fromkeys(((self.k, math.prod(event_shape)), (self.k, *event_shape)))
         if tuple(start.shape) not in shapes:
             raise OptionError(
-                f"start has shape {tuple(start.shape)}; {self.k} centres of events {event_shape} "
-                f"need {shapes[0]} or {shapes[1]}"
+                f"start has shape {tuple(start.shape)}; k = {self.k} centres of events "
+                f"{event_shape} need {' or '.join(map(str, shapes))}"
             )
         return start
 

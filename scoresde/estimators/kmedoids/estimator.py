@@ -131,13 +131,16 @@ class KMedoids(Estimator):
                     f"{getattr(self, name)!r}"
                 )
 
+    def check(self, rows: int, event_shape: tuple[int, ...]) -> None:
+        if rows < self.k:
+            raise DataError(f"k = {self.k} medoids need as many data, got {rows}; lower k")
+
     def fit(
         self, x: Tensor | Rows, *, seed: int = 0, on_iteration: OnIteration | None = None
     ) -> KMedoidsModel:
         """The model of data x (n, *event)."""
         x = checked(x)
-        if len(x) < self.k:
-            raise DataError(f"k = {self.k} medoids need as many data, got {len(x)}; lower k")
+        self.check(len(x), tuple(x.shape[1:]))
         n, frame = len(x), Frame.around(x)
         device = frame.offset.device
         whole = n <= self.largest

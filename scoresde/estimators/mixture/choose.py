@@ -81,15 +81,9 @@ def choose(
         DataError: fewer data than folds, or than the largest k in what is left to fit.
         CapabilityError: bic or aic for a model that does not count its `parameters`.
     """
-    ks = _checked(estimator, ks, criterion, folds)
     held_out = criterion == "held-out"
-    x = checked(x, least=folds if held_out else 1)
-    left = len(x) - math.ceil(len(x) / folds) if held_out else len(x)
-    if max(ks) > left:
-        raise DataError(
-            f"k = {max(ks)} components need as many data to fit, and {left} of {len(x)} are there"
-            f"{f' beside a fold of {folds}' if held_out else ''}; take smaller ks"
-        )
+    x = checked(x)
+    ks = check_choice(estimator, len(x), ks, criterion, folds)
     models, terms, rows = {}, {}, {}
     for k in ks:
         own = replace(estimator, k=k)
@@ -122,7 +116,10 @@ def choose(
     return Choice(k=best, model=model, criterion=criterion, table=table)
 
 
-def _checked(estimator: Estimator, ks: Iterable[int], criterion: str, folds: int) -> list[int]:
+def check_choice(
+    estimator: Estimator, rows: int, ks: Iterable[int], criterion: str, folds: int = 5
+) -> list[int]:
+    """The distinct ks; raises what `choose` would, as far as the number of rows tells."""
     if criterion not in get_args(Criterion):
         raise OptionError(
             f"criterion is one of {', '.join(get_args(Criterion))}, got {criterion!r}"
@@ -135,16 +132,27 @@ def _checked(estimator: Estimator, ks: Iterable[int], criterion: str, folds: int
     whole = all(isinstance(k, Integral) and not isinstance(k, bool) and k >= 1 for k in ks)
     if not ks or not whole:
         raise OptionError(f"ks are whole numbers >= 1, got {ks}; range(1, 11), say")
+    model = type(estimator).model
+    counted = hasattr(model, "parameters") or "parameters" in {f.name for f in fields(model)}
+    held_out = criterion == "held-out"
+    if not held_out and not counted:
+        raise CapabilityError(
+            f"{model.__name__} does not count its parameters, as {criterion} needs; choose by "
+            "held-out"
+        )
+    left = rows - math.ceil(rows / folds) if held_out else rows
+    if held_out and rows < folds:
+        raise DataError(f"a choice by {folds} folds needs at least {folds} data, got {rows}")
+    if max(ks) > left:
+        raise DataError(
+            f"k = {max(ks)} components need as many data to fit, and {left} of {rows} are there"
+            f"{f' beside a fold of {folds}' if held_out else ''}; take smaller ks"
+        )
     return [int(k) for k in ks]
 
 
 def _price(model: Fitted, n: int, criterion: str) -> float:
     """What a criterion charges for the parameters that a fit chose, in nats."""
-    if not hasattr(model, "parameters"):
-        raise CapabilityError(
-            f"{type(model).__name__} does not count its parameters, as {criterion} needs; choose "
-            "by held-out"
-        )
     return model.parameters * (math.log(n) if criterion == "bic" else 2.0)
 
 

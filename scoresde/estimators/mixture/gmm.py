@@ -79,6 +79,15 @@ class GMM(Estimator):
                 f"floor is a share of the data's variance, above 0 and finite, got {self.floor!r}"
             )
 
+    def check(self, rows: int, event_shape: tuple[int, ...]) -> None:
+        if rows < self.k:
+            raise DataError(f"a mixture of k = {self.k} needs at least as many data, got {rows}")
+        if self.rank >= math.prod(event_shape):
+            raise OptionError(
+                f"rank = {self.rank} is no reduction of {math.prod(event_shape)} dimensions; take "
+                "a smaller rank, or structure = 'full'"
+            )
+
     def fit(
         self,
         x: Tensor | Rows,
@@ -90,13 +99,7 @@ class GMM(Estimator):
         """The mixture of data x (n, *event), from `start` where one is given."""
         x = checked(x)
         event_shape = tuple(x.shape[1:])
-        if len(x) < self.k:
-            raise DataError(f"a mixture of k = {self.k} needs at least as many data, got {len(x)}")
-        if self.rank >= math.prod(event_shape):
-            raise OptionError(
-                f"rank = {self.rank} is no reduction of {math.prod(event_shape)} dimensions; take "
-                "a smaller rank, or structure = 'full'"
-            )
+        self.check(len(x), event_shape)
         floor = self.floor * typical_variance(x)
         given = None if start is None else self._checked(start, event_shape, x)
         best, objectives = None, []
