@@ -16,6 +16,7 @@ from scoresde.errors import DataError
 KEPT = 2**26  # elements of the screening copy that are held between passes: 256 MB of float32
 LARGEST = 1e140  # values whose squares, summed over all data, stay finite
 LARGEST_SUMMED = 1e30  # values that float32 sums, for an origin need not be exact
+LARGE = 8  # times a usual block's rows: a call of torch takes as long as a hundred rows
 MODERATE = 1e6  # values up to this, and from its inverse on, need no other unit
 
 
@@ -81,9 +82,9 @@ def _power_of_two(radius: float) -> float:
     return 2.0 ** max(math.frexp(radius)[1] - 1, -1000) if radius > 0.0 else 1.0
 
 
-def spans(x: Tensor | Rows) -> Iterator[tuple[int, int]]:
-    """(begin, end) of blocks of about 4 MB of float64, in the order of the rows."""
-    step = block_rows(tuple(x.shape[1:]))
+def spans(x: Tensor | Rows, times: int = 1) -> Iterator[tuple[int, int]]:
+    """(begin, end) of blocks of about 4 MB of float64, or some times that, in order."""
+    step = times * block_rows(tuple(x.shape[1:]))
     for begin in range(0, len(x), step):
         yield begin, min(begin + step, len(x))
 
@@ -122,24 +123,22 @@ class Centred:
             yield begin, self.rows(slice(begin, end))
 
     def screening(self) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """(begin, y (m, d) rounded, |y| (m,)) of blocks in the order of the rows."""
+        """(begin, y (m, d) rounded, |y| (m,)) of large blocks in the order of the rows."""
         if self._kept:
-            return iter(self._kept)
-        return ((begin, rounded, norms) for begin, _, rounded, norms in self.both())
-
-    def both(self) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
-        """(begin, y in float64, y rounded, |y|) of blocks in the order of the rows."""
-        if self._kept:
-            for begin, rounded, norms in self._kept:
-                yield begin, self.rows(slice(begin, begin + len(norms))), rounded, norms
+            yield from self._kept
             return
         dtype, made = screening_dtype(), []
-        for begin, end in spans(self.x):
+        for begin, end in spans(self.x, LARGE):
             block = self.x[begin:end].reshape(end - begin, self.dim)
-            y = self.frame(block)
-            rounded = (block if self.frame.plain else y).to(dtype)
+            rounded = block.to(dtype) if self.frame.plain else self._rounded(block, dtype)
             norms = torch.linalg.vector_norm(rounded, dim=1)
             if self._keep:
                 made.append((begin, rounded, norms))
-            yield begin, y, rounded, norms
+            yield begin, rounded, norms
         self._kept = made
+
+    def _rounded(self, block: Tensor, dtype: torch.dtype) -> Tensor:
+        rounded = torch.empty_like(block, dtype=dtype)
+        for begin, end in spans(block):
+            rounded[begin:end] = self.frame(block[begin:end])
+        return rounded

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scoresde.estimators.base import OnIteration
 from scoresde.estimators.kmeans.centred import Centred
-from scoresde.estimators.kmeans.nearest import Nearest
+from scoresde.estimators.kmeans.nearest import Nearest, labels_of
 from scoresde.estimators.kmeans.starts import too_few_distinct
 
 SETTLED = 0.03  # share of the data that move, below which leads are tried
@@ -61,22 +61,16 @@ class Clusters:
     """
 
     def __init__(self, data: Centred, centres: Tensor):
-        k, device = len(centres), centres.device
-        self.data, self.k = data, k
-        self.labels = torch.empty(len(data), dtype=torch.int64, device=device)
+        self.data, self.k = data, len(centres)
         self.leads: Tensor | None = None
         self.known = False  # whether they were ever taken
         self.settled = SETTLED * len(data)
-        nearest, squares = Nearest(centres), 0.0
-        self.sums = torch.zeros_like(centres)
-        for begin, y, rounded, norms in data.both():
-            rows = slice(begin, begin + len(y))
-            self.labels[rows], _ = nearest.screened(
-                rounded, norms, lambda some, y=y: y[some], leads=False
-            )
-            self.sums += sums_of(y, self.labels[rows], k)
+        self.labels = labels_of(data, centres)
+        self.sums, squares = torch.zeros_like(centres), 0.0
+        for begin, y in data.blocks():
+            self.sums += sums_of(y, self.labels[begin : begin + len(y)], self.k)
             squares = squares + torch.dot(y.flatten(), y.flatten())
-        self.counts = torch.bincount(self.labels, minlength=k)
+        self.counts = torch.bincount(self.labels, minlength=self.k)
         self.squares = float(squares)
 
     def assign(self, centres: Tensor) -> int:
