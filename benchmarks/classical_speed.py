@@ -50,11 +50,12 @@ def clustered(n: int, d: int, k: int, dtype=np.float64) -> np.ndarray:
     return x.astype(dtype)
 
 
-def kmeans(dtype) -> dict[str, Run]:
+def kmeans(dtype, steps: int = KMEANS_STEPS, clusters: bool = True) -> dict[str, Run]:
     from sklearn.cluster import KMeans
 
-    x = clustered(N, D, K, dtype)
-    start, steps = x[:K].copy(), KMEANS_STEPS
+    one = np.random.default_rng(0).standard_normal((N, D)).astype(dtype)
+    x = clustered(N, D, K, dtype) if clusters else one
+    start = x[:K].copy()
     ours = ESTIMATORS["kmeans"](k=K, restarts=1, max_iterations=steps, tolerance=0.0)
     theirs = KMeans(K, init=start, n_init=1, max_iter=steps, tol=0.0, algorithm="lloyd")
     given = torch.from_numpy(x)
@@ -127,6 +128,12 @@ def kde(dtype, what: str) -> dict[str, Run]:
 ROWS: dict[str, tuple[Callable[[], dict[str, Run]], str]] = {
     "k-means, float64": (partial(kmeans, np.float64), f"{N} x {D}, K = {K}, Lloyd"),
     "k-means, float32": (partial(kmeans, np.float32), f"{N} x {D}, K = {K}, Lloyd"),
+    "k-means at length, float64": (partial(kmeans, np.float64, 40), "the same, 40 iterations"),
+    "k-means at length, float32": (partial(kmeans, np.float32, 40), "the same, 40 iterations"),
+    "k-means, one Gaussian, 64": (
+        partial(kmeans, np.float64, clusters=False), "data without clusters, float64"),
+    "k-means, one Gaussian, 32": (
+        partial(kmeans, np.float32, clusters=False), "data without clusters, float32"),
     "EM full, float64": (partial(mixture, np.float64, "full"), f"{N} x {D}, K = {K}"),
     "EM full, float32": (partial(mixture, np.float32, "full"), f"{N} x {D}, K = {K}"),
     "EM tied, float64": (partial(mixture, np.float64, "tied"), f"{N} x {D}, K = {K}"),

@@ -28,8 +28,10 @@ def condition(density: Density, matrix, y, noise=0.0) -> Density:
     weight that underflows is held at 1e-300.
 
     R = 0 is allowed where A Sigma_k A^T is regular (inpainting); the posterior is then flat along
-    what was observed and has a score at sigma > 0 alone. Raises `OptionError` where it is not and
-    for shapes that do not fit, `CapabilityError` for other laws.
+    what was observed and has a score at sigma > 0 alone. Where such rows mix columns whose scales
+    differ by more than 1e4, small columns lose digits at small sigma (rows that pick a column each
+    do not): scale the columns first. Raises `OptionError` for A Sigma_k A^T + R without an inverse
+    and for shapes that do not fit, `CapabilityError` for other laws.
     """
     law = plain(density)
     return _given(law, checked_observation(law.dim, matrix, y, noise), density.event_shape)[0]

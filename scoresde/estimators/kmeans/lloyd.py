@@ -17,6 +17,7 @@ from scoresde.estimators.kmeans.starts import too_few_distinct
 
 SETTLED = 0.03  # share of the data that move, below which leads are tried
 WORTH = 0.5  # share of the data compared, above which leads cost more than they save
+FEW = 8192  # rows in float64 at once; of all that move, they would leave the cache
 CANCELLED = 1e-5  # an inertia of this share of the sum of squares has lost five digits of it
 
 
@@ -118,8 +119,10 @@ class Clusters:
             self.leads -= (shifts + shifts.max()).index_select(0, self.labels)
 
     def move(self, rows: Tensor, new: Tensor) -> None:
-        y, old = self.data.rows(rows), self.labels[rows]
-        self.sums += sums_of(y, new, self.k) - sums_of(y, old, self.k)
+        old = self.labels.index_select(0, rows)
+        for some, ahead, before in zip(*(a.split(FEW) for a in (rows, new, old)), strict=True):
+            y = self.data.rows(some)
+            self.sums += sums_of(y, ahead, self.k) - sums_of(y, before, self.k)
         self.counts += torch.bincount(new, minlength=self.k)
         self.counts -= torch.bincount(old, minlength=self.k)
         self.labels[rows] = new

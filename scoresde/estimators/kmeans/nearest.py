@@ -70,18 +70,23 @@ class Nearest:
         found, own, rival = torch.empty(3, len(y), dtype=y.dtype, device=y.device)
         pieces = -(-len(y) * k // PIECE)
         step = -(-len(y) // max(1, pieces))
-        room = y.new_empty(2 if leads else 1, k * step)  # new pages cost as much as the scores
+        room = y.new_empty(2 if leads else 1, k, step)  # new pages cost as much as the scores
+        scores, closest = room[0], room[-1]
         parts = zip(*(a.split(step) for a in (y, error, found, own, rival)), strict=True)
         for rows, slack, code, least, second in parts:
-            scores, closest = (r[: k * len(rows)].view(k, -1) for r in (room[0], room[-1]))
+            if len(rows) < step:  # the last
+                scores, closest = (
+                    r.view(-1)[: k * len(rows)].view(k, -1) for r in (scores, closest)
+                )
             torch.addmm(self._halves, self._rounded, rows.T, alpha=-1.0, out=scores)
             torch.amin(scores, 0, out=least)
             torch.le(scores, least + slack, out=closest)
             torch.mm(self._codes, closest, out=code[None])
             if leads:
                 torch.amin(scores.add_(closest, alpha=BEYOND), 0, out=second)
-        labels = found.long() - self._one
-        rows = ((labels < 0) | (labels >= k)).nonzero()[:, 0]  # a sum of 0 where scores overflow
+        found -= self._one
+        rows = ((found < 0.0) | (found >= k)).nonzero()[:, 0]  # a sum of 0 where scores overflow
+        labels = found.long()
         if len(rows):
             labels[rows] = self.of(exact(rows))
         if not leads:
