@@ -18,7 +18,9 @@ def _rows(path) -> int:
         return 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_stopped_sampling_goes_on_to_the_same_bytes(here, capsys, number):
     child = start([*SAMPLE, "--out", "part.h5"], here)
     code, error = stopped_when(child, lambda: _rows(here / "part.h5") >= 15, number)
@@ -52,7 +54,9 @@ def test_an_interrupted_training_says_how_to_go_on_and_does(here, capsys):
     assert len(log.read_text().splitlines()) >= 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_stopped_fit_says_so_and_leaves_nothing(here, number):
     endless = ["--set", "fit.method.tolerance=0", "--set", "fit.method.max_iterations=10000000"]
     fit = ["fit", "gmm", "moons", "--k", "9", *endless, "-o", "m.safetensors", "--report", "p.png"]

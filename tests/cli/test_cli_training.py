@@ -115,7 +115,7 @@ def test_an_average_far_from_the_one_asked_for_is_told_and_holds_no_raw_weights(
     assert (code, "known: length-0.08." in error) == (2, True), error
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGUSR1", marks=pytest.mark.slow)])
 def test_a_pre_empted_run_exits_with_75_and_goes_on(here, name):
     asked = ["train", "run.toml", "--out", "run", "--threads", "1"]
     endless = [*asked, "--set", "training.steps=100000000"]
