@@ -75,7 +75,7 @@ def command(model, n, seed, level, device, threads, console: Console, **options)
                 on_climbed=lambda done, of: bar(done / of, f"{done} of {counted(of, 'start')}"),
             )
         except CapabilityError as error:
-            way = "" if level is not None else "; or its modes at a noise level: --level LOG-SNR"
+            way = "; or its modes at a noise level: --level LOG-SNR" if at is CLEAN else ""
             raise CapabilityError(f"{error}{way}") from None
     result = _told(source, at, found)
     console.show(_table(result["modes"]))

@@ -35,10 +35,10 @@ def stoppable(told: str) -> Iterator[Stopping]:
     main = threading.current_thread() is threading.main_thread()
     before = {number: signal.getsignal(number) for number in _numbers() if main}
     ours = {number for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in ours:
-        signal.signal(number, stop)
     stopping = Stopping(told)
     try:
+        for number in ours:
+            signal.signal(number, stop)
         yield stopping
     except KeyboardInterrupt as error:
         if came is None:

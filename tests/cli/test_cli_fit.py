@@ -168,7 +168,7 @@ def test_missing_values_are_refused_where_an_estimator_does_not_take_them(there,
     np.savez("nan.npz", x)
     np.savetxt("nan.csv", x, delimiter=",")
     for path in ("nan.npz", "nan.csv"):
-        for more in (["normal"], ["ppca", "--components", 1]):
-            code, _, error = call(capsys, "fit", *more[:1], path, *more[1:])
+        for name, *options in (["normal"], ["ppca", "--components", 1]):
+            code, _, error = call(capsys, "fit", name, path, *options)
             assert code == 1
             assert "finite" in error

@@ -58,8 +58,7 @@ SLIPS = {
     "foreign dump": (["normal", "taken.h5"], "taken.h5"),
 }
 
-
-AT_THE_FIT = {"one datum"}  # what data alone tell, a dry run does not
+AT_THE_FIT = {"one datum"}  # an estimator without a `check` of its own refuses in `fit` alone
 
 
 @pytest.mark.parametrize("case", SLIPS)

@@ -68,6 +68,30 @@ def test_the_scaling_in_blocks_is_that_of_the_whole(tmp_path):
     np.testing.assert_allclose(held.scaling.scale, raw.std(0, correction=0), rtol=1e-6)
 
 
+@pytest.mark.parametrize("scaling", ["standardise", "range"])
+def test_missing_entries_of_many_blocks_do_not_count(tmp_path, scaling):
+    """By column for vectors, over all elements for images; the first blocks have a column less."""
+    gaps = np.where(np.random.default_rng(1).random(ROWS.shape) < 0.3, np.nan, ROWS)
+    gaps[:140, 2] = np.nan
+    for name, rows, axis in (("rows", gaps, 0), ("images", gaps.reshape(300, 1, 1, 5), None)):
+        with h5py.File(tmp_path / "x.h5", "a") as file:
+            file[name] = rows
+        options = {"path": str(tmp_path / "x.h5"), "key": name, "scaling": scaling}
+        lazy, held = (
+            DATASETS["hdf5"](lazy=lazy, train_fraction=0.99, **options).load(missing=True)
+            for lazy in (True, False)
+        )
+        assert lazy.scaling == held.scaling
+        torch.testing.assert_close(lazy.train[:], held.train, rtol=0, atol=0, equal_nan=True)
+        ours = held.scaling.undo(held.train.double()).numpy()
+        low, high = np.nanmin(ours, axis=axis), np.nanmax(ours, axis=axis)
+        shift, scale = np.nanmean(ours, axis=axis), np.nanstd(ours, axis=axis)
+        if scaling == "range":
+            shift, scale = (low + high) / 2, (high - low) / 2
+        np.testing.assert_allclose(held.scaling.shift, shift, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(held.scaling.scale, scale, rtol=1e-6)
+
+
 def test_a_file_with_a_block_before_its_own_and_a_virtual_array(tmp_path):
     lazy, held = both(write(tmp_path / "u.h5", userblock_size=1024))
     assert torch.equal(lazy.train[:], held.train)

@@ -115,6 +115,24 @@ def test_discrete_columns_are_refused_named_spread_or_kept(tmp_path):
     assert TABLE(path=path, given=(1,), drop=(3,)).load().event_shape == (2,)
 
 
+def test_missing_entries_of_a_discrete_column_stay_missing(tmp_path):
+    """And the noise of the others is what it is without gaps."""
+    rows = np.c_[ROWS[:, 0], np.arange(60) % 4]
+    whole = TABLE(path=archive(tmp_path, data=rows), discrete="dequantise").load()
+    rows[::7, 1] = np.nan
+    path = archive(tmp_path, data=rows)
+    holed = TABLE(path=path, discrete="dequantise").load(missing=True)
+    for some, every in zip(splits(holed), splits(whole), strict=True):
+        gone = some.isnan()
+        assert gone.any()
+        torch.testing.assert_close(some[~gone], every[~gone], rtol=1e-5, atol=1e-5)
+
+
+def splits(data):
+    """Both parts in the units of the file."""
+    return [data.scaling.undo(part.double()) for part in (data.train, data.test)]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
