@@ -172,6 +172,8 @@ class PCA(Estimator):
                 raise OptionError(f"{name} is an integer of at least {least}, got {value!r}")
 
     def check(self, rows: int, event_shape: tuple[int, ...]) -> None:
+        if rows < 2:
+            raise DataError(f"PCA needs at least 2 data, got {rows}")
         d = math.prod(event_shape)
         spectrum.check_components(
             self.components,
@@ -183,7 +185,7 @@ class PCA(Estimator):
         self, x: Tensor | Rows, *, seed: int = 0, on_iteration: OnIteration | None = None
     ) -> PCAModel:
         """The model of data x (n, *event), n >= 2; the seed is the randomised solver's."""
-        x = checked(x, least=2, missing=True)  # NaN is refused below, with a way out
+        x = checked(x, missing=True)  # NaN is refused below, with a way out
         event_shape = tuple(x.shape[1:])
         n, d = len(x), math.prod(event_shape)
         self.check(n, event_shape)

@@ -20,8 +20,8 @@ _MOST = 2**26  # numbers in the draws that a search starts from: 0.5 GB of float
 
 def check_count(n: int, event_shape: tuple[int, ...]) -> None:
     """Raises `OptionError` for n draws below zero or more than memory should hold."""
-    if isinstance(n, bool) or n < 0:
-        raise OptionError(f"n draws to start from are 0 or more, got {n}")
+    if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+        raise OptionError(f"n draws to start from are a whole number, 0 or more, got {n!r}")
     d = math.prod(event_shape)
     if n * d > _MOST:
         raise OptionError(

@@ -153,11 +153,11 @@ def test_only_distinct_data_make_centres() -> None:
 @pytest.mark.parametrize(
     ("x", "said"),
     [
-        (data(1), "one point"),
+        (data(1), "at least 2 data, got 1"),
         (torch.ones(50, 2), "one point"),
         (torch.tensor([[0.0], [math.nan], [1.0]]), "row 1"),
         (data(1).repeat(2, 1)[:, 0], "shape"),
-        (data(3)[:1], "one point|at least"),
+        (data(3)[:1], "at least 2 data, got 1"),
         (data() * 1e160, "overflow"),
     ],
 )

@@ -105,6 +105,26 @@ def test_products_of_less_than_float32_are_not_trusted() -> None:
         torch.set_float32_matmul_precision("highest")
 
 
+def test_a_precision_that_torch_tells_by_backend_alone_is_not_trusted(monkeypatch) -> None:
+    def told():
+        raise RuntimeError("the precision was set by backend")
+
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", told)
+    assert centred.screening_dtype() == torch.float64
+    model = KMeans(k=6, restarts=1).fit(X.float().requires_grad_())
+    assert torch.equal(model.predict(X), brute(X, model.centres).argmin(1))
+
+
+@pytest.mark.parametrize("far", [1e7, 1e13])
+def test_a_far_datum_takes_no_digits_of_the_cluster_that_it_leaves(far) -> None:
+    x = torch.from_numpy(RNG.normal(size=(1000, 3)))
+    x[-1] = far
+    model = KMeans(k=2, tolerance=0.0).fit(x, start=torch.zeros(2, 3))  # all in the first cluster
+    near = model.centres[model.counts.argmax()]
+    assert model.counts.tolist() in ([999, 1], [1, 999])
+    torch.testing.assert_close(near, x[:-1].mean(0), rtol=0.0, atol=1e-14)
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e3])
 def test_leads_spare_comparisons_but_change_no_bit(monkeypatch, scale) -> None:
     x = torch.from_numpy(RNG.normal(size=(900, 4))) * scale

@@ -13,7 +13,7 @@ from torch import Tensor
 from scoresde.data.dataset import Rows, block_rows
 from scoresde.errors import DataError
 
-KEPT = 2**26  # elements of the screening copy that are held between passes: 256 MB of float32
+KEPT = 2**26  # elements of a screening copy that is held between passes: 256 MB of float32
 LARGEST = 1e140  # values whose squares, summed over all data, stay finite
 LARGEST_SUMMED = 1e30  # values that float32 sums, for an origin need not be exact
 LARGE = 8  # times a usual block's rows: a call of torch takes as long as a hundred rows
@@ -91,7 +91,10 @@ def spans(x: Tensor | Rows, times: int = 1) -> Iterator[tuple[int, int]]:
 
 def screening_dtype() -> torch.dtype:
     """float32 where its products are true to float32, else (TF32, bfloat16 allowed) float64."""
-    true = torch.get_float32_matmul_precision() == "highest"
+    try:
+        true = torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # set by backend, to one or another
+        true = False
     return torch.float32 if true else torch.float64
 
 

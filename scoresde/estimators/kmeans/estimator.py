@@ -100,7 +100,8 @@ class KMeans(Estimator):
     centre may then end without data, with weight 0 in the density.
 
     The nearest centres are exact to the rounding of float64, whatever the data's offset and scale.
-    Memory beyond the data: a float32 copy of at most 256 MB and a few numbers a row.
+    Memory beyond the data: a few numbers a row, and a copy of at most 256 MB in float32, which
+    float32 data that lie about the origin do without.
 
     Raises `OptionError` for options out of range, `DataError` for data with fewer than k rows or,
     where that shows, fewer than k distinct ones.
@@ -154,7 +155,7 @@ class KMeans(Estimator):
 
         `start` gives the first centres, (k, d) or (k, *event), and is climbed from once.
         """
-        x = checked(x)
+        x = checked(x.detach() if isinstance(x, Tensor) else x)
         event_shape = tuple(x.shape[1:])
         self.check(len(x), event_shape)
         if start is not None:

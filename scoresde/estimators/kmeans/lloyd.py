@@ -17,7 +17,8 @@ from scoresde.estimators.kmeans.starts import too_few_distinct
 
 SETTLED = 0.03  # share of the data that move, below which leads are tried
 WORTH = 0.5  # share of the data compared, above which leads cost more than they save
-FEW = 8192  # rows in float64 at once; of all that move, they would leave the cache
+FEW = 8192  # rows in float64 at once: a copy of all that move would leave the cache
+STRAYED = 1e6  # times the mean square distance; a datum so far that moves takes digits along
 CANCELLED = 1e-5  # an inertia of this share of the sum of squares has lost five digits of it
 
 
@@ -67,12 +68,9 @@ class Clusters:
         self.known = False  # whether they were ever taken
         self.settled = SETTLED * len(data)
         self.labels = labels_of(data, centres)
-        self.sums, squares = torch.zeros_like(centres), 0.0
-        for begin, y in data.blocks():
-            self.sums += sums_of(y, self.labels[begin : begin + len(y)], self.k)
-            squares = squares + torch.dot(y.flatten(), y.flatten())
         self.counts = torch.bincount(self.labels, minlength=self.k)
-        self.squares = float(squares)
+        self.sums, self.squares = self._summed()
+        self.largest = 0.0  # of |y|^2 among the data that moved since the sums were taken
 
     def assign(self, centres: Tensor) -> int:
         """Every datum to its nearest centre; the number of data that moved."""
@@ -113,6 +111,15 @@ class Clusters:
             self.known = True
         return moved
 
+    def _summed(self) -> tuple[Tensor, float]:
+        """The sums of the clusters, and sum_i |y_i|^2, by a pass over the data."""
+        sums, squares = None, 0.0
+        for begin, y in self.data.blocks():
+            some = sums_of(y, self.labels[begin : begin + len(y)], self.k)
+            sums = some if sums is None else sums.add_(some)
+            squares = squares + torch.dot(y.flatten(), y.flatten())
+        return sums, float(squares)
+
     def shifted(self, shifts: Tensor) -> None:
         """The centres have moved by so much, (k,)."""
         if self.leads is not None:
@@ -122,6 +129,7 @@ class Clusters:
         old = self.labels.index_select(0, rows)
         for some, ahead, before in zip(*(a.split(FEW) for a in (rows, new, old)), strict=True):
             y = self.data.rows(some)
+            self.largest = max(self.largest, float(y.square().sum(1).amax()))
             self.sums += sums_of(y, ahead, self.k) - sums_of(y, before, self.k)
         self.counts += torch.bincount(new, minlength=self.k)
         self.counts -= torch.bincount(old, minlength=self.k)
@@ -153,6 +161,8 @@ class Clusters:
         return len(empty)
 
     def means(self) -> Tensor:
+        if self.largest > STRAYED * self.inertia() / len(self.labels):
+            (self.sums, _), self.largest = self._summed(), 0.0
         return self.sums / self.counts[:, None]
 
     def inertia(self) -> float:

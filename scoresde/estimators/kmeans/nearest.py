@@ -25,7 +25,7 @@ from scoresde.estimators.base import checked
 from scoresde.estimators.kmeans.centred import Centred, Frame, screening_dtype
 
 PIECE = 2**18  # scores computed at once, at most: 1 MB of float32, which a core's cache holds
-BEYOND = 1e30  # more than any score in a frame, where data are of about unit size
+BEYOND = 1e30  # more than any score in a frame, whose values are at most 1e6
 EXPLICIT = "donot_use_mm_for_euclid_dist"  # no expanded square, which cancels
 
 

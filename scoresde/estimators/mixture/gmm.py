@@ -80,8 +80,9 @@ class GMM(Estimator):
             )
 
     def check(self, rows: int, event_shape: tuple[int, ...]) -> None:
-        if rows < self.k:
-            raise DataError(f"a mixture of k = {self.k} needs at least as many data, got {rows}")
+        least = max(self.k, 2)
+        if rows < least:
+            raise DataError(f"a mixture of k = {self.k} needs at least {least} data, got {rows}")
         if self.rank >= math.prod(event_shape):
             raise OptionError(
                 f"rank = {self.rank} is no reduction of {math.prod(event_shape)} dimensions; take "
