@@ -65,24 +65,14 @@ class Scaling:
         return cls(shift=record["shift"], scale=record["scale"])
 
     @classmethod
-    def standardising(cls, raw: np.ndarray, *, per_column: bool) -> Scaling:
-        """Mean zero and unit root-mean-square deviation; a constant column is only shifted.
+    def standardising(cls, raw: np.ndarray) -> Scaling:
+        """Mean zero by column, unit root-mean-square deviation over all: what is round stays so.
 
-        raw (n, *event) float64; the mean is by column wherever the event is a vector, the scale
-        only where asked: one scale for all keeps a density's shape (what is round stays round).
+        raw (n, d) float64. `Moments` has the scalings with a scale for each column.
         """
-        columns = 0 if raw.ndim == 2 else None
-        mean = raw.mean(axis=columns)
-        std = np.sqrt(np.square(raw - mean).mean(axis=columns if per_column else None))
+        mean = raw.mean(axis=0)
+        std = np.sqrt(np.square(raw - mean).mean())
         return cls(shift=mean.tolist(), scale=or_one(std, mean))
-
-    @classmethod
-    def to_unit_range(cls, raw: np.ndarray) -> Scaling:
-        """Smallest to -1, largest to 1: by column for vectors (n, d), over all elements else."""
-        columns = 0 if raw.ndim == 2 else None
-        low, high = raw.min(axis=columns), raw.max(axis=columns)
-        middle, half = 0.5 * low + 0.5 * high, 0.5 * high - 0.5 * low
-        return cls(shift=middle.tolist(), scale=or_one(half, middle))
 
 
 def or_one(scale: np.ndarray, shift: np.ndarray) -> float | list[float]:

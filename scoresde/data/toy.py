@@ -51,7 +51,7 @@ class Toy(ABC):
             self.draw(n, Generator(PCG64(stream)))
             for n, stream in zip((self.n_train, self.n_test), streams, strict=True)
         )
-        scaling = Scaling.standardising(train, per_column=False)
+        scaling = Scaling.standardising(train)
         return Dataset(
             name=self.name,
             train=torch.from_numpy(scaling.apply(train).astype(np.float32)),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoresde.data import Scaling
+from scoresde.data.moments import Moments
 from scoresde.errors import DataError
 
 shifts = st.floats(-1e3, 1e3)
@@ -64,29 +65,36 @@ def test_records_that_are_no_scaling(record, words):
         Scaling.from_dict(record)
 
 
+def moments(raw: np.ndarray) -> Moments:
+    found = Moments(raw.shape[1:])
+    for block in np.array_split(raw, 3):
+        found.add(block)
+    return found
+
+
 def test_standardising_by_column_or_by_one_scale():
     raw = np.random.default_rng(1).normal(size=(400, 2)) * (3.0, 0.01) + (1e4, -5.0)
-    columns = Scaling.standardising(raw, per_column=True).apply(raw)
+    columns = moments(raw).standardising().apply(raw)
     np.testing.assert_allclose(columns.mean(0), 0.0, atol=1e-10)
     np.testing.assert_allclose(columns.std(0), 1.0, rtol=1e-10)
-    one = Scaling.standardising(raw, per_column=False)
+    one = Scaling.standardising(raw)
     assert isinstance(one.scale, float)
     np.testing.assert_allclose(np.square(one.apply(raw)).mean(), 1.0, rtol=1e-10)
 
 
 def test_a_constant_column_is_shifted_and_not_blown_up():
     raw = np.random.default_rng(2).normal(size=(1000, 3)) * (1.0, 0.0, 1e-9) + (0.0, 0.1, 0.0)
-    scaling = Scaling.standardising(raw, per_column=True)
+    scaling = moments(raw).standardising()
     assert scaling.scale[1] == 1.0
     np.testing.assert_allclose(scaling.apply(raw).std(0), (1.0, 0.0, 1.0), atol=1e-10)
-    assert Scaling.to_unit_range(raw).scale[1] == 1.0
+    assert moments(raw).to_unit_range().scale[1] == 1.0
 
 
 def test_unit_range_is_reached_at_both_ends():
     raw = np.random.default_rng(3).normal(size=(30, 2)) * (1.0, 50.0)
-    x = Scaling.to_unit_range(raw).apply(raw)
+    x = moments(raw).to_unit_range().apply(raw)
     np.testing.assert_allclose([x.min(0), x.max(0)], [(-1, -1), (1, 1)], rtol=1e-12)
     images = raw.reshape(5, 1, 3, 4)
-    whole = Scaling.to_unit_range(images)
+    whole = moments(images).to_unit_range()
     assert isinstance(whole.scale, float)
     np.testing.assert_allclose([whole.apply(images).min(), whole.apply(images).max()], [-1, 1])
