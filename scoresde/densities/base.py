@@ -20,9 +20,12 @@ LOG_TWO_PI = math.log(2.0 * math.pi)
 
 
 def as_float64(name: str, value, ndim: int | tuple[int, ...]) -> Tensor:
-    """A finite float64 tensor of the stated rank; raises `OptionError` naming the parameter."""
+    """A finite float64 tensor of the stated rank; raises `OptionError` naming the parameter.
+
+    It lies row by row, as a file gives it back: the layout decides the last bits of products.
+    """
     try:
-        tensor = torch.as_tensor(value, dtype=torch.float64)
+        tensor = torch.as_tensor(value, dtype=torch.float64).contiguous()
     except (TypeError, ValueError, RuntimeError) as error:
         raise OptionError(f"{name} is no array of numbers: {error}") from None
     ranks = (ndim,) if isinstance(ndim, int) else ndim

@@ -87,7 +87,8 @@ class Gaussian(Density):
         along = y @ self.axes
         out = (along * on_axes) @ self.axes.T
         if not self._complete:
-            out = out + on_rest * (y - along @ self.axes.T)
+            rest = y - along @ self.axes.T
+            out = out + on_rest * (rest - (rest @ self.axes) @ self.axes.T)  # twice, for rounding
         return out
 
     def _diffused(self, alpha, sigma) -> tuple[Tensor, Tensor]:

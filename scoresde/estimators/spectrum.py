@@ -45,7 +45,7 @@ class Spectrum:
 def canonical(axes: Tensor) -> Tensor:
     """Columns with their entry of largest magnitude (the first of equals) made positive."""
     peak = axes.abs().argmax(0, keepdim=True)
-    return torch.where(axes.gather(0, peak) < 0.0, -axes, axes)
+    return torch.where(axes.gather(0, peak) < 0.0, -axes, axes).contiguous()
 
 
 def mean_of(x: Tensor | Rows) -> Tensor:

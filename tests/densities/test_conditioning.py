@@ -218,3 +218,16 @@ def test_other_laws_have_no_posterior_in_closed_form() -> None:
         condition(Product(parts=(UNIT, UNIT)), np.ones(4), 0.0, 1.0)
     with pytest.raises(CapabilityError, match="Product"):
         condition(MixtureOf(parts=(Product(parts=(UNIT,)), UNIT)), np.ones(2), 0.0, 1.0)
+
+
+@pytest.mark.parametrize("sigma", [1e-4, 1e-2, 1.0])
+@pytest.mark.parametrize("law", ["full gaussian", "full mixture", "low-rank mixture"])
+@pytest.mark.parametrize("noise", [0.0, [0.1, 0.0]])
+def test_scores_near_what_is_known_exactly_are_those_of_autograd(law, noise, sigma) -> None:
+    """Off the flat a score is 1 / sigma large; along it, a cancellation of 1 / sigma^2 is not."""
+    given = condition(LAWS[law], ROWS, [0.5, -1.0], noise)
+    eps = torch.from_numpy(RNG.standard_normal((40, 3)))
+    x = (given.sample(torch.arange(40), 2) + sigma * eps).requires_grad_()
+    (exact,) = torch.autograd.grad(given.log_prob(x, 1.0, sigma).sum(), x)
+    off = torch.linalg.vector_norm(given.score(x.detach(), 1.0, sigma) - exact, dim=1)
+    assert float((off / torch.linalg.vector_norm(exact, dim=1)).max()) < 1e-12

@@ -8,6 +8,7 @@ from density_cases import CASES, states
 
 from scoresde.data import Scaling
 from scoresde.densities import (
+    KDE,
     Affine,
     Gaussian,
     GaussianMixture,
@@ -35,6 +36,23 @@ def test_a_density_is_read_as_it_was_written(case: str, tmp_path) -> None:
     save(path, CASES[case])
     same_to_the_bit(load(path), CASES[case])
     same_to_the_bit(Stored(path=str(path)), CASES[case])
+
+
+def test_parameters_that_lie_column_by_column_come_back_to_the_bit(tmp_path) -> None:
+    draw = torch.Generator().manual_seed(7)
+    r = torch.randn(7, 90, generator=draw, dtype=torch.float64)
+    turn = torch.linalg.qr(r[:, :7]).Q  # columns lie together, as LAPACK leaves them
+    root = r[:, :35].reshape(7, 5, 7)[:, :, :5].mT
+    covariances = (root @ root.mT + torch.eye(5)).mT
+    for i, law in enumerate(
+        (
+            Affine(base=Gaussian(mean=r[0, :7], covariance=torch.eye(7)), matrix=turn),
+            GaussianMixture(means=r[:5, :7].T, covariances=covariances),
+            KDE(points=r.T, bandwidth=0.4),
+        )
+    ):
+        save(tmp_path / f"{i}.safetensors", law)
+        same_to_the_bit(load(tmp_path / f"{i}.safetensors"), law)
 
 
 def test_a_file_can_be_a_part_and_then_needs_its_own_file_no_more(tmp_path) -> None:

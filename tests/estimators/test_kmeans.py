@@ -84,6 +84,22 @@ def test_the_fixed_point_is_a_fixed_point_at_any_offset_and_scale(offset, scale)
     assert model.trace[-1] == pytest.approx(model.inertia, rel=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("apart", [1e2, 1e4, 1e6])
+def test_the_trace_of_narrow_clusters_far_apart_is_right_and_never_rises(apart, dtype) -> None:
+    """Where sum |y|^2 - sum |S|^2 / N cancels, to 1e-14 of what is left in the worst case."""
+    rng = np.random.default_rng(5)
+    x = apart * rng.normal(size=(4, 3))[rng.integers(4, size=2000)]
+    x = torch.from_numpy(x + 0.01 * rng.normal(size=x.shape)).to(dtype)
+    for seed in range(3):
+        model = KMeans(k=7, restarts=1, tolerance=0.0).fit(x, seed=seed)
+        steps = zip(model.trace, model.trace[1:], strict=False)
+        assert all(b <= a * (1.0 + 1e-10) for a, b in steps)
+        truth = float(brute(x, model.centres).amin(1).sum())
+        assert model.trace[-1] == pytest.approx(truth, rel=1e-9)
+        assert model.inertia == pytest.approx(truth, rel=1e-9)
+
+
 @pytest.mark.parametrize("far", [1e7, 1e13])
 def test_a_far_datum_takes_no_digits_of_the_cluster_that_it_leaves(far) -> None:
     x = torch.from_numpy(RNG.normal(size=(1000, 3)))

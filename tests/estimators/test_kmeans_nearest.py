@@ -72,3 +72,24 @@ def test_leads_spare_comparisons_but_change_no_bit(monkeypatch, scale) -> None:
     near, second = brute(data.rows(slice(None)), centres).sqrt().topk(2, largest=False).values.T
     assert bool((told <= second - near).all())
     assert float((second - near - told).max()) < 2e-3 * scale
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("far", [0.0, 6.0, 1000.0])
+def test_of_equally_near_centres_of_a_lattice_the_first_is_taken(far, dtype) -> None:
+    """The mean of such data, about which they are screened, is no finite binary fraction."""
+    ties = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        x = torch.from_numpy(rng.integers(0, 9, (300, 2)) + far).to(dtype)
+        centres = x[torch.from_numpy(rng.choice(300, 7, replace=False))].double()
+        squares = brute(x, centres)
+        labels = squares.argmin(1)
+        ties += int((squares == squares.amin(1, keepdim=True)).sum()) - 300
+        assert torch.equal(nearest.nearest_of(x, centres, (2,)), labels)
+        counts = torch.bincount(labels, minlength=7)
+        if bool((counts > 0).all()):
+            model = KMeans(k=7, max_iterations=1).fit(x, start=centres)
+            sums = torch.zeros(7, 2).double().index_add_(0, labels, x.double())
+            torch.testing.assert_close(model.centres, sums / counts[:, None], rtol=0, atol=1e-12)
+    assert ties > 500

@@ -63,7 +63,7 @@ class LowRank(Components):
 
 class LowRankAt(Diffused):
     """y: x - alpha c (batch, d), the coordinates U_k^T (x - alpha mu_k) (batch, K, m), and by
-    differences |x - alpha mu_k|^2 outside the axes (batch, K), None by products.
+    differences what of x - alpha mu_k lies outside the axes (batch, K, d), None by products.
 
     Variances along the axes are (K, m) or (batch, K, m), outside them (K,) or (batch, K).
     """
@@ -95,13 +95,15 @@ class LowRankAt(Diffused):
         y = x.unsqueeze(1) - self.a * own.means
         along = torch.einsum("bkd,kdm->bkm", y, own.axes)
         rest = y - torch.einsum("bkm,kdm->bkd", along, own.axes)
-        return centred, along, rest.square().sum(-1)
+        # what rounding leaves of it along the axes would be divided by a small variance
+        left = torch.einsum("bkd,kdm->bkm", rest, own.axes)
+        return centred, along, rest - torch.einsum("bkm,kdm->bkd", left, own.axes)
 
     def log_normals(self, y: tuple[Tensor, Tensor, Tensor | None]) -> Tensor:
-        centred, along, outside = y
-        if outside is None:
+        centred, along, rest = y
+        if rest is None:
             return self.products(centred) + 0.5 * (along.square() * self.excess).sum(-1)
-        square = (along.square() / self.along).sum(-1) + outside / self.outside
+        square = (along.square() / self.along).sum(-1) + rest.square().sum(-1) / self.outside
         return self.peaks - 0.5 * square
 
     def _average(self, y, share: Tensor, along: Tensor) -> Tensor:
@@ -110,6 +112,9 @@ class LowRankAt(Diffused):
         return out + along.flatten(1) @ self.side_by_side.T
 
     def pull(self, y: tuple[Tensor, Tensor, Tensor | None], r: Tensor) -> Tensor:
+        if y[2] is not None:
+            out = ((r / self.outside).unsqueeze(-1) * y[2]).sum(1)
+            return out + (r.unsqueeze(-1) * y[1] / self.along).flatten(1) @ self.side_by_side.T
         return self._average(y, r / self.outside, -r.unsqueeze(-1) * y[1] * self.excess)
 
     def shift(self, y: tuple[Tensor, Tensor, Tensor | None], r: Tensor) -> Tensor:

@@ -56,10 +56,10 @@ def sums_of(y: Tensor, labels: Tensor, k: int) -> Tensor:
 class Clusters:
     """Labels (n,), counts and sums of the data, kept up to date by the data that move.
 
-    The inertia about the means is sum_i |y_i|^2 - sum_k |S_k|^2 / N_k, exact to the rounding of
-    its first sum. Once few data move, `leads` (n,) tell by how much a datum's centre is known to
-    be nearer than any other: while that is positive it need not be compared. They are given up
-    where they save little, until half as many data move.
+    So is the inertia, sum_i |y_i|^2 + sum_k (N_k c_k - 2 S_k) . c_k, unless that cancels. Once few
+    data move, `leads` (n,) tell by how much a datum's centre is known to be nearer than any other:
+    while that is positive it need not be compared. They are given up where they save little,
+    until half as many data move.
     """
 
     def __init__(self, data: Centred, centres: Tensor):
@@ -161,21 +161,23 @@ class Clusters:
         return len(empty)
 
     def means(self) -> Tensor:
-        if self.largest > STRAYED * self.inertia() / len(self.labels):
+        means = self.sums / self.counts[:, None]
+        if self.largest > STRAYED * self._inertia(means) / len(self.labels):
             (self.sums, _), self.largest = self._summed(), 0.0
-        return self.sums / self.counts[:, None]
+            means = self.sums / self.counts[:, None]
+        return means
 
-    def inertia(self) -> float:
-        between = float((self.sums.square().sum(1) / self.counts).sum())
-        return max(self.squares - between, 0.0)
-
-    def inertia_at(self, centres: Tensor) -> float:
+    def inertia(self, centres: Tensor) -> float:
         """sum_i |y_i - c_{l(i)}|^2 to ten digits and more."""
-        within = (self.counts[:, None] * centres - 2.0 * self.sums) * centres
-        inertia = self.squares + float(within.sum())
+        inertia = self._inertia(centres)
         if inertia > CANCELLED * self.squares:
             return inertia
         return inertia_at(self.data, centres, self.labels)
+
+    def _inertia(self, centres: Tensor) -> float:
+        """The same to the rounding of sum_i |y_i|^2."""
+        within = (self.counts[:, None] * centres - 2.0 * self.sums) * centres
+        return self.squares + float(within.sum())
 
 
 def lloyd(
@@ -199,7 +201,7 @@ def lloyd(
         shifts = torch.linalg.vector_norm(means - centres, dim=1)
         clusters.shifted(shifts)
         centres = means
-        trace.append(clusters.inertia() * data.frame.area)
+        trace.append(clusters.inertia(centres) * data.frame.area)
         if on_iteration is not None:
             on_iteration(iteration, trace[-1])
         converged = moved == 0 or float(shifts.max()) <= least
@@ -210,7 +212,7 @@ def lloyd(
     return Partition(
         centres=centres,
         counts=clusters.counts,
-        inertia=clusters.inertia_at(centres) * data.frame.area,
+        inertia=clusters.inertia(centres) * data.frame.area,
         trace=tuple(trace),
         iterations=len(trace),
         converged=converged,
