@@ -92,7 +92,10 @@ def survey(
             everyone.add(block)
     if bad:
         odd = f"{counted(bad, 'value')} that {'is' if bad == 1 else 'are'} not finite"
-        raise DataError(f"{what} has {odd}, the first at index {at}")
+        raise DataError(
+            f"{what} has {odd}, the first at index {at}; fill in or leave out such rows (a fit of "
+            "PPCA by EM takes NaN for missing entries)"
+        )
     return ours, everyone
 
 

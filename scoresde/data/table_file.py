@@ -59,7 +59,7 @@ def read_csv(
     except (OSError, csv.Error) as error:
         raise DataError(f"cannot read {path} as a table: {error}") from None
     if not lines:
-        raise DataError(f"{path} is empty")
+        raise DataError(f"{path} is empty; a table has one row of numbers a line")
     cells = lines[0][1]
     if header is None:
         header = all(_number(cell) is None for cell in cells)

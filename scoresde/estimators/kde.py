@@ -153,12 +153,16 @@ class _Search:
         """The squared distance of each datum left out to its nearest other, (m,)."""
         return self.sums.nearest_other(self.rows)
 
+    def _without_spread(self) -> DataError:
+        return DataError(
+            f"all {self.n} data are equal, or too near for float64 to square, and have no spread "
+            "for a bandwidth; give a number, or scale the data"
+        )
+
     def by_rule(self, rule: str) -> float:
         s = math.sqrt(self.sums.squared_spread * self.n / (self.n - 1) / self.dim)
         if s == 0.0:
-            raise DataError(
-                f"all {self.n} data are equal and have no spread for a bandwidth; give a number"
-            )
+            raise self._without_spread()
         power = 1.0 / (self.dim + 4)
         factor = self.n if rule == "scott" else self.n * (self.dim + 2) / 4.0
         return s * factor**-power
@@ -188,6 +192,8 @@ class _Search:
         """The h of the greatest mean log-likelihood."""
         least = float(self.nearest.mean())
         if least == 0.0:
+            if self.sums.squared_spread == 0.0:
+                raise self._without_spread()
             raise DataError(
                 f"each of {len(self.rows)} data left out has an exact copy, so that the "
                 "likelihood grows without bound as the bandwidth falls; remove the copies, or "

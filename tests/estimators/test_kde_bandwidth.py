@@ -108,7 +108,7 @@ def test_copies_are_told_and_refused_where_all_are_copies() -> None:
 
 def test_data_without_spread() -> None:
     flat = np.ones((5, 3))
-    for rule, text in (("likelihood", "exact copy"), ("scott", "no spread"), ("silverman", "no")):
+    for rule, text in (("likelihood", "no spread"), ("scott", "no spread"), ("silverman", "no")):
         with pytest.raises(DataError, match=text):
             KernelDensity(bandwidth=rule).fit(flat)
         with pytest.raises(DataError, match="at least 2 data, got 1"):
