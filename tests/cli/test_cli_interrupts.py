@@ -36,6 +36,7 @@ def test_a_stopped_sampling_goes_on_to_the_same_bytes(here, capsys, number):
     assert (here / "part.h5").read_bytes() == (here / "whole.h5").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_says_how_to_go_on_and_does(here, capsys):
     train = ["train", "tiny.toml", "--out", "run"]
     child = start([*train, "--set", "training.steps=1000000"], here)

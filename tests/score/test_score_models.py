@@ -1,5 +1,6 @@
 """Laws of score models: exact, log-density, and a network carried between processes."""
 
+import itertools
 import math
 from functools import cache
 
@@ -53,6 +54,16 @@ def trained(kind: str, home: str, sigma_data: float) -> tuple[NetworkScore, Perf
     return NetworkScore(net, (2,), kind, sigma_data, needs), net
 
 
+TRIPLES = [  # every pair of processes with two kinds; with all six among the slow ones
+    pytest.param(*triple, marks=() if sum(places) % 3 == 0 else pytest.mark.slow)
+    for places, triple in zip(
+        itertools.product(range(len(PROCESSES.members)), range(len(PROCESSES.members)), range(6)),
+        itertools.product(PROCESSES.members, PROCESSES.members, KINDS),
+        strict=True,
+    )
+]
+
+
 @cache
 def shared(home: str, away: str) -> list[NoiseLevel]:
     """Levels of one process whose log SNR another one has too."""
@@ -61,9 +72,7 @@ def shared(home: str, away: str) -> list[NoiseLevel]:
     return [level for level in levels_of(away) if ends[0] <= level.log_snr <= ends[1]]
 
 
-@pytest.mark.parametrize("home", PROCESSES.members)
-@pytest.mark.parametrize("away", PROCESSES.members)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("home", "away", "kind"), TRIPLES)
 def test_a_network_serves_every_process(home: str, away: str, kind: str) -> None:
     model, net = trained(kind, home, 0.7)
     levels = shared(home, away)

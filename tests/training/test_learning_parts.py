@@ -37,7 +37,9 @@ def _settings(name: str):
     return tiny_run.settings(**RUNS[name])
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n == "idle schedule" else ()) for n in RUNS]
+)
 def test_a_run_stopped_half_way_ends_in_the_same_state(tmp_path, name):
     chosen = _settings(name)
 

@@ -119,7 +119,7 @@ CRASHES = ["link", "replace", "fsync", "pwrite"]
 
 
 @pytest.mark.parametrize("call", CRASHES)
-@pytest.mark.parametrize("number", [3, 8])
+@pytest.mark.parametrize("number", [3, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_run_killed_inside_the_writing_of_a_checkpoint_goes_on(tmp_path, short, call, number):
     """The n-th call of a system call in the writing is the last thing that the process does."""
     folder, chosen = tmp_path / "run", _chosen(12)
