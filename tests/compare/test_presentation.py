@@ -72,7 +72,18 @@ def test_mosaic_places_samples_in_reading_order():
     assert mosaic(np.zeros((2, 3, 8, 8)), 0.0, 1.0, invert=True)[0, 0].tolist() == [0.0] * 3
 
 
-@pytest.mark.parametrize("shape", [(12, 1, 8, 8), (12, 3, 8, 8), (12, 2), (12, 1)])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (12, 1, 8, 8),
+        pytest.param((12, 3, 8, 8), marks=SLOW),
+        (12, 2),
+        pytest.param((12, 1), marks=SLOW),
+    ],
+)
 def test_report_gives_a_sampler_one_colour_throughout(tmp_path, comparison, shape):
     rng = np.random.default_rng(1)
     grids = {"reference": rng.normal(size=shape), "heun 10": rng.normal(size=shape)}

@@ -40,14 +40,22 @@ def assert_variance(x: torch.Tensor, expected: float) -> None:
     assert stats.kstest(x.numpy() / math.sqrt(expected), "norm").pvalue > 0.01
 
 
-@pytest.mark.parametrize(("v", "delta"), [(1.0, 0.5), (1.0, 1.5), (4.0, 1.0), (0.01, 0.012)])
+STEPS = [
+    (1.0, 1.5),
+    (0.01, 0.012),
+    pytest.param(1.0, 0.5, marks=pytest.mark.slow),
+    pytest.param(4.0, 1.0, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("v", "delta"), STEPS)
 def test_ulas_bias_is_the_known_one(v: float, delta: float) -> None:
     """v/(1 - delta/(2 v)); (1 - delta/v)^60 of the start is left, below 1e-7."""
     x = last_states(ULA(step_size=delta), v, 20_000, 60)
     assert_variance(x, v / (1 - delta / (2 * v)))
 
 
-@pytest.mark.parametrize(("v", "delta"), [(1.0, 0.5), (1.0, 1.5), (4.0, 1.0), (0.01, 0.012)])
+@pytest.mark.parametrize(("v", "delta"), STEPS)
 def test_mala_has_no_bias(v: float, delta: float) -> None:
     assert_variance(last_states(MALA(step_size=delta), v, 15_000, 60), v)
 

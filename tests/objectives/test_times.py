@@ -15,7 +15,10 @@ CLOSED = [name for name in PROCESSES.members if name != "learned"]  # t(log SNR)
 
 
 @pytest.mark.parametrize("law", TIMES.members)
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n == "learned" else ()) for n in CONTINUOUS],
+)
 def test_the_density_is_the_slope_of_the_distribution_function(name, law):
     process, times = PROCESSES[name](), TIMES[law]()
     u = torch.linspace(0.001, 0.999, 400, dtype=torch.float64)

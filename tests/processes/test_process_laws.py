@@ -85,7 +85,10 @@ def _moment_equations(process):
     return right_side
 
 
-@EVERY
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n == "learned" else ()) for n in PROCESSES.members],
+)
 def test_forward_sde_lands_on_the_marginal(name: str) -> None:
     """dm/dt = f m, dv/dt = 2 f v + g^2 from (alpha_s, sigma_s^2) to (alpha_t, sigma_t^2)."""
     if name == "ddpm":  # one smooth piece a beta: a short chain, piece by piece

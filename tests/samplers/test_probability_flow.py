@@ -40,7 +40,14 @@ def in_own_time(process, x: np.ndarray, times: tuple[float, float]) -> np.ndarra
     return solution.y[:, -1].reshape(-1, 2)
 
 
-@pytest.mark.parametrize("name", ["rectified-flow", "vp-cosine", "vp-linear", "ve"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rectified-flow",
+        "ve",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("vp-cosine", "vp-linear")),
+    ],
+)
 def test_within_1e_6_of_dop853_from_pure_noise_to_sigma_min(name: str) -> None:
     process = PROCESSES[name]()
     levels = process.levels([1.0, process.t_min])

@@ -54,8 +54,10 @@ def trained(kind: str, home: str, sigma_data: float) -> tuple[NetworkScore, Perf
     return NetworkScore(net, (2,), kind, sigma_data, needs), net
 
 
-TRIPLES = [  # every pair of processes with two kinds; with all six among the slow ones
-    pytest.param(*triple, marks=() if sum(places) % 3 == 0 else pytest.mark.slow)
+TRIPLES = [  # every pair of processes with two kinds (one of a learned one), all six when slow
+    pytest.param(
+        *triple, marks=pytest.mark.slow if sum(places) % (6 if "learned" in triple else 3) else ()
+    )
     for places, triple in zip(
         itertools.product(range(len(PROCESSES.members)), range(len(PROCESSES.members)), range(6)),
         itertools.product(PROCESSES.members, PROCESSES.members, KINDS),
