@@ -98,6 +98,10 @@ class Density(ABC):
             f"{type(self).__name__} cannot be stored: it does not tell its arguments()"
         )
 
+    def for_file(self) -> Density:
+        """The law that a file is to hold for this one: itself, unless a file tells it already."""
+        return self
+
     def to(self, device) -> Self:
         """The same density with its parameters on a torch device, where x must then lie too."""
         moved = copy.copy(self)

@@ -1,27 +1,9 @@
-"""The family of densities, by name."""
+"""The family of densities, by name: those that a file can hold, and the file itself."""
 
 from __future__ import annotations
 
-from scoresde.densities.affine import Affine
-from scoresde.densities.conditioned import Conditioned
 from scoresde.densities.from_file import Stored
-from scoresde.densities.gaussian import Gaussian
-from scoresde.densities.kde import KDE
-from scoresde.densities.mixture import GaussianMixture
-from scoresde.densities.mixture_of import MixtureOf
-from scoresde.densities.product import Product
+from scoresde.densities.packable import PACKABLE
 from scoresde.families import Family
 
-DENSITIES = Family(
-    "density",
-    {
-        "gaussian": Gaussian,
-        "gaussian-mixture": GaussianMixture,
-        "kde": KDE,
-        "mixture": MixtureOf,
-        "product": Product,
-        "affine": Affine,
-        "conditioned": Conditioned,
-        "stored": Stored,
-    },
-)
+DENSITIES = Family("density", {**PACKABLE.members, "stored": Stored})

@@ -10,6 +10,7 @@ import numpy as np
 from scoresde.densities.affine import affine
 from scoresde.densities.base import Density
 from scoresde.densities.derived import Derived
+from scoresde.densities.stored import density_of
 from scoresde.errors import CapabilityError, CheckpointError, OptionError
 from scoresde.io import checkpoint
 
@@ -31,8 +32,6 @@ class Stored(Derived):
     sha256: str | None = None
 
     def __post_init__(self) -> None:
-        from scoresde.densities import stored  # which packs and unpacks the whole family
-
         if self.units not in ("data", "model"):
             raise OptionError(f"units of a stored density are data or model, got {self.units!r}")
         found = checkpoint.sha256(self.path)
@@ -43,7 +42,7 @@ class Stored(Derived):
             )
         self.sha256 = found
         tensors, metadata = checkpoint.load(self.path)
-        density = stored.density_of(self.path, tensors, metadata)
+        density = density_of(self.path, tensors, metadata)
         scaling = metadata.get("scaling")
         if self.units == "data" and scaling is not None:
             scale, shift = (
@@ -54,6 +53,9 @@ class Stored(Derived):
                 density = _undone(density, scale.copy(), shift.copy(), self.path)
         self.density = density
         self.event_shape = tuple(density.event_shape)
+
+    def for_file(self) -> Density:
+        return self.density.for_file()
 
 
 def _undone(density: Density, scale: np.ndarray, shift: np.ndarray, path: str) -> Density:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoresde.densities.base import Density
-from scoresde.densities.family import DENSITIES
-from scoresde.densities.from_file import Stored
+from scoresde.densities.packable import PACKABLE
 from scoresde.errors import CheckpointError, ScoresdeError
 
 TENSOR, DENSITY = "$tensor", "$density"
@@ -25,13 +24,12 @@ def pack(value: object, name: str, tensors: dict[str, Tensor]) -> object:
     if isinstance(value, Tensor):
         tensors[name] = value
         return {TENSOR: name}
-    if isinstance(value, Stored):
-        value = value.density
     if isinstance(value, Density):
+        value = value.for_file()
         options = {
             key: pack(inner, f"{name}.{key}", tensors) for key, inner in value.arguments().items()
         }
-        return {DENSITY: DENSITIES.name_of(value), "options": options}
+        return {DENSITY: PACKABLE.name_of(value), "options": options}
     if isinstance(value, dict):
         return {key: pack(inner, f"{name}.{key}", tensors) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -55,7 +53,7 @@ def unpack(plain: object, tensors: dict[str, Tensor]) -> object:
     if DENSITY in plain:
         options = unpack(plain.get("options", {}), tensors)
         try:
-            return DENSITIES[plain[DENSITY]](**options)
+            return PACKABLE[plain[DENSITY]](**options)
         except (ScoresdeError, TypeError) as error:
             raise CheckpointError(
                 f"the file's density {plain[DENSITY]!r} cannot be made here: {error}"
