@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -93,16 +94,14 @@ def _level(process, log_snr: float):
     """The level of a log-SNR; `UsageError` for one that the process does not reach."""
     from scoresde.errors import OptionError, UsageError
 
+    if math.isfinite(log_snr):
+        with suppress(OptionError):  # told below with the range
+            return process.at_log_snr(log_snr)
     low, high = process.at(1.0).log_snr, process.at(process.t_min).log_snr
-    try:
-        if not math.isfinite(log_snr):
-            raise OptionError
-        return process.at_log_snr(log_snr)
-    except OptionError:
-        raise UsageError(
-            f"--level {log_snr}: the log SNR of this process runs from {low:.4g} (noise) to "
-            f"{high:.4g} (data); leave --level out for the law without noise"
-        ) from None
+    raise UsageError(
+        f"--level {log_snr}: the log SNR of this process runs from {low:.4g} (noise) to "
+        f"{high:.4g} (data); leave --level out for the law without noise"
+    )
 
 
 def _samples(source, n: int, seed: int, device: str, dtype: str):

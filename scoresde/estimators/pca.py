@@ -134,8 +134,10 @@ class PCA(Estimator):
     axes reach. `solver`: "exact" takes the d x d covariance where d <= n and the n x n Gram matrix
     elsewhere; "randomised" never forms either (Halko, Martinsson & Tropp 2011) and states its
     error in `residual`; "auto" is exact for a share, for min(n, d) <= 2048, and where more than a
-    quarter of the axes are asked for. `oversampling` and `power_iterations` are the randomised
-    solver's, which makes power_iterations + 1 passes beyond that for the mean.
+    quarter of the axes are asked for. Of float32 data in many dimensions the exact one may seek
+    few axes in float32; `spectrum.exact` tells when, and how near they come. `oversampling` and
+    `power_iterations` are the randomised solver's, which makes power_iterations + 1 passes beyond
+    that for the mean.
 
     Raises `OptionError` for options out of range and for components > min(n - 1, d), the most
     that n centred data can span; `DataError` for fewer than two data and for NaN.
